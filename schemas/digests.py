@@ -1,0 +1,39 @@
+"""Digests and seeded orders that do not depend on the machine, the process or Python's hash seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, BinaryIO
+
+CHUNK_BYTES = 1 << 20
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise `value` so that equal values give equal text: sorted keys, no spaces, UTF-8 kept."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """Return the sha256 hex digest of a JSON-serialisable value."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def digest_of_stream(stream: BinaryIO) -> tuple[str, int]:
+    """Read `stream` to its end; return its sha256 hex digest and the number of bytes read."""
+    state = hashlib.sha256()
+    count = 0
+    while chunk := stream.read(CHUNK_BYTES):
+        state.update(chunk)
+        count += len(chunk)
+    return state.hexdigest(), count
+
+
+def stable_hash(key: str, seed: int = 0) -> int:
+    """Return a 64-bit hash of `key` that is the same everywhere and for ever.
+
+    Seeds give independent hashes: sorting ids by it is a seeded shuffle whose result does not depend on the
+    order in which the ids arrived.
+    """
+    data = f"{seed}\x00{key}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")

@@ -1,0 +1,35 @@
+"""Errors that reach a user as one or two lines, with the exit code that belongs to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TrackloreError(Exception):
+    """Something a person can mend. The message names the file, row or key, and the way out."""
+
+    exit_code = 1
+
+
+class DataError(TrackloreError):
+    """The data fails a check: a leak, a wrong checksum, a table that is not what its schema says."""
+
+    exit_code = 1
+
+
+class UsageError(TrackloreError):
+    """Wrong usage or configuration: an unknown key, a missing file, a directory that belongs to another."""
+
+    exit_code = 2
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` when `word` is close to one of `known`, or list them when they are few."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if names and len(names) <= 12:
+        return f"; known: {', '.join(names)}"
+    return ""

@@ -1,0 +1,279 @@
+"""The manifest: one YAML recipe a dataset, as strict models. Unknown keys are refused by name.
+
+The parts that belong to one source or one feature are validated by that source's or feature's own model (see
+`SourceSection` and `FeatureSection`), so that adding one is adding one file.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from schemas.digests import digest_of
+from schemas.errors import UsageError, suggest
+
+RATIO_TOLERANCE = 0.001
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+M = TypeVar("M", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the manifest whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSection(BaseModel):
+    """Where the music and what is said of it come from. `kind` names the module that knows the other keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(description="a source: folder, mtg_jamendo, demo, …")
+
+
+class FeatureSection(BaseModel):
+    """One feature. `kind` names the module that knows the other keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(default="log_mel", description="what is computed: log_mel, …")
+
+
+class TagsSection(Section):
+    """MSD500's steps (Won's thesis, 5.2.3), each with its threshold."""
+
+    min_score: float = Field(
+        default=0, ge=0, description="drop annotations at or below 0, or below a score above 0"
+    )
+    max_tags_per_track: int | None = Field(
+        default=20, ge=1, description="drop tracks with more distinct tags as typed; null keeps all"
+    )
+    min_tracks: int = Field(default=100, ge=1, description="drop tag groups on fewer tracks")
+    top: int | None = Field(default=None, ge=1, description="keep only the most frequent tags")
+    rules: Name = Field(default="msd500", description="a file of manifests/rules")
+    drop_artist_names: bool = Field(default=True, description="drop an artist's own name from that artist's tracks")
+
+
+class CaptionsSection(Section):
+    """How a track is put into words."""
+
+    kind: Literal["joined"] = Field(default="joined", description="the track's tags joined")
+    separator: str = Field(default=", ", description="between the tags")
+    order: Literal["seeded", "sorted"] = Field(default="seeded", description="the order of the tags in a caption")
+    seed: int = 0
+    fallback: Literal["none", "title"] = Field(default="none", description="the caption of a track without tags")
+
+
+class SplitsSection(Section):
+    """The default scheme: no artist and no recording in two splits, stratified over tags."""
+
+    ratios: dict[Name, float] = Field(default={"train": 0.7, "valid": 0.15, "test": 0.15})
+    seed: int = 0
+    effort: int = Field(default=1, ge=1, le=1000, description="how many times the usual search, in sweeps")
+
+    @field_validator("ratios")
+    @classmethod
+    def _normalised(cls, ratios: dict[str, float]) -> dict[str, float]:
+        return normalised_ratios(ratios)
+
+
+class PairsSection(Section):
+    """The fixed retrieval pairs (TTMR 3.3: 1,000 of the test split)."""
+
+    split: Name = "test"
+    count: int = Field(default=1000, ge=1)
+    seed: int = 0
+
+
+class CardSection(Section):
+    """What the dataset card says beside the numbers."""
+
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    citation: str = ""
+
+
+class Manifest(Section):
+    """One dataset."""
+
+    name: Name = Field(description="a directory belongs to one name")
+    card: CardSection = CardSection()
+    source: SourceSection
+    tags: TagsSection = TagsSection()
+    captions: CaptionsSection = CaptionsSection()
+    splits: SplitsSection = SplitsSection()
+    pairs: PairsSection | None = PairsSection()
+    features: dict[Name, FeatureSection] = {}
+
+    @model_validator(mode="after")
+    def _pairs_split_exists(self) -> Manifest:
+        if self.pairs is not None and self.pairs.split not in self.splits.ratios:
+            raise ValueError(f"pairs.split is {self.pairs.split!r}, which splits.ratios does not name")
+        return self
+
+    def digest(self, without: Iterable[str] = ()) -> str:
+        """Digest of everything that can change a byte of the dataset; `without` names source keys (where
+        things lie) that cannot."""
+        content = self.model_dump(mode="json")
+        content["source"] = {k: v for k, v in content["source"].items() if k not in set(without)}
+        return digest_of(content)
+
+
+def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:
+    """Return ratios that sum to 1 exactly.
+
+    Raises:
+        ValueError: none, one that is not positive, or a sum that misses 1 by more than 0.001.
+    """
+    if not ratios:
+        raise ValueError("give at least one split, such as train: 1")
+    for name, ratio in ratios.items():
+        if not 0 < ratio <= 1 + RATIO_TOLERANCE:
+            raise ValueError(f"the ratio of {name!r} is {ratio:g}; it must lie above 0 and be at most 1")
+    total = sum(ratios.values())
+    if abs(total - 1) > RATIO_TOLERANCE + 1e-12:
+        raise ValueError(f"the ratios sum to {total:g}, not to 1")
+    return {name: ratio / total for name, ratio in ratios.items()}
+
+
+def validated(model: type[M], content: Any, where: str, prefix: str = "") -> M:
+    """Validate `content` by `model`; errors become one line that names the key.
+
+    Raises:
+        UsageError: the first things that are wrong, with `where` (a file) and the dotted key.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = [_problem(model, detail, prefix) for detail in error.errors()[:3]]
+        raise UsageError(f"{where}: " + "; ".join(problems)) from error
+
+
+def _problem(model: type[BaseModel], detail: Any, prefix: str) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(([prefix] if prefix else []) + location)
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key{suggest(location[-1], _keys_at(model, location[:-1]))}"
+    if detail["type"] == "missing":
+        return f"{key}: is required"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    """The keys that the model knows at a place, for suggestions."""
+    current: Any = model
+    for part in location:
+        fields = getattr(current, "model_fields", {})
+        if part not in fields:
+            return []
+        current = fields[part].annotation
+        if get_origin(current) is Union or type(current).__name__ == "UnionType":
+            current = next(
+                (arm for arm in get_args(current) if isinstance(arm, type) and arm is not type(None)), None
+            )
+    return list(getattr(current, "model_fields", {}))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader that refuses a key written twice."""
+
+
+def _mapping_of_unique_keys(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, str) and key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+        if isinstance(key, str):
+            seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_of_unique_keys)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML safely.
+
+    Raises:
+        UsageError: it is no YAML, or a key stands twice.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with one more check
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"{where}: is not valid YAML: {problem}") from error
+
+
+def shipped_manifests() -> list[str]:
+    """Bare names of the manifests that come with Tracklore."""
+    folder = importlib.resources.files("manifests")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def manifest_text(name: str) -> tuple[str, str, Path | None]:
+    """Find a manifest by path or bare name; return (text, where, the folder that relative paths start from).
+
+    Raises:
+        UsageError: neither a file nor a shipped name.
+    """
+    path = Path(name)
+    try:
+        if path.is_file():
+            return path.read_text("utf-8"), str(path), path.resolve().parent
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name!r}: cannot be read ({error})") from error
+    bare = re.fullmatch(r"(?:manifests/)?([A-Za-z0-9_-]+)(?:\.yaml)?", name)
+    if bare and bare[1] in shipped_manifests():
+        shipped = importlib.resources.files("manifests").joinpath(f"{bare[1]}.yaml")
+        return shipped.read_text("utf-8"), f"{bare[1]}.yaml", None
+    known = ", ".join(shipped_manifests())
+    raise UsageError(f"{name}: no such manifest; give a path, or one of: {known}")
+
+
+def with_settings(content: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Apply `--set a.b=value` (value in YAML) to a parsed YAML mapping, and return a changed copy.
+
+    Raises:
+        UsageError: a setting without `=`, or one that goes through something that is no mapping.
+    """
+    result: dict[str, Any] = _copy(content)
+    for setting in settings:
+        key, equals, raw = setting.partition("=")
+        parts = key.split(".")
+        if not equals or not all(parts):
+            raise UsageError(f"--set {setting}: write --set key.of.manifest=value")
+        place = result
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--set {setting}: {part!r} is a value, not a section")
+        place[parts[-1]] = parse_yaml(raw, f"--set {setting}")
+    return result
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def load_manifest(name: str, settings: Iterable[str] = ()) -> tuple[Manifest, str, Path | None]:
+    """Load a manifest by path or bare name, with `--set` applied; return (manifest, where, base folder).
+
+    Raises:
+        UsageError: not found, not YAML, or a key that is not known.
+    """
+    text, where, base = manifest_text(name)
+    content = parse_yaml(text, where)
+    if not isinstance(content, dict):
+        raise UsageError(f"{where}: a manifest is a mapping of keys, such as name: and source:")
+    return validated(Manifest, with_settings(content, settings), where), where, base

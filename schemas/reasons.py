@@ -1,0 +1,57 @@
+"""The closed vocabulary of reasons for which a track, a tag or a video leaves the way."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a row stands in `exclusions`. Adding a reason is adding a line here; nothing else may be written."""
+
+    NOT_AUDIO = "not_audio"
+    DECODE_ERROR = "decode_error"
+    TRUNCATED = "truncated"
+    TOO_SHORT = "too_short"
+    SILENT = "silent"
+    NOT_FINITE = "not_finite"
+    MISSING_FILE = "missing_file"
+    UNREADABLE = "unreadable"
+    OUTSIDE_SOURCE = "outside_source"
+    DUPLICATE_ID = "duplicate_id"
+    DUPLICATE_RECORDING = "duplicate_recording"
+    INVALID_ROW = "invalid_row"
+    NO_TAGS = "no_tags"
+    NO_LISTENERS = "no_listeners"
+    TAG_COUNT_OVER_LIMIT = "tag_count_over_limit"
+    TAG_NOT_MUSICAL = "tag_not_musical"
+    TAG_BELOW_MIN_TRACKS = "tag_below_min_tracks"
+    LONG_SCENE = "long_scene"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for reports."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: dict[Reason, str] = {
+    Reason.NOT_AUDIO: "the file is not audio that any decoder knows",
+    Reason.DECODE_ERROR: "the decoder gave up on the file",
+    Reason.TRUNCATED: "the file ends before the length that its header states",
+    Reason.TOO_SHORT: "less sound than the feature's shortest clip",
+    Reason.SILENT: "no sample above the silence threshold in the wanted seconds",
+    Reason.NOT_FINITE: "samples that are NaN or infinite",
+    Reason.MISSING_FILE: "the source names a file that is not there",
+    Reason.UNREADABLE: "the file is there and cannot be opened",
+    Reason.OUTSIDE_SOURCE: "the path leads out of the source's folder",
+    Reason.DUPLICATE_ID: "the source has another row with this id",
+    Reason.DUPLICATE_RECORDING: "the same recording is already there under another id",
+    Reason.INVALID_ROW: "the source's row cannot be read",
+    Reason.NO_TAGS: "no tag is left after cleaning, and there is no caption",
+    Reason.NO_LISTENERS: "the track is not in the listening data that the recipe asks for",
+    Reason.TAG_COUNT_OVER_LIMIT: "more tags than the recipe allows on one track",
+    Reason.TAG_NOT_MUSICAL: "the tag says nothing about the music",
+    Reason.TAG_BELOW_MIN_TRACKS: "the tag's group is on fewer tracks than the recipe asks for",
+    Reason.LONG_SCENE: "a scene of the video lasts longer than the recipe allows",
+    Reason.UNAVAILABLE: "the video could not be fetched",
+}

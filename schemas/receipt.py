@@ -1,0 +1,117 @@
+"""The receipt: the commit point of a dataset directory. Readers trust only the files that it lists.
+
+It holds no clock, host, path or worker count, so the same manifest on the same inputs gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.digests import canonical_json
+from schemas.errors import DataError, UsageError
+from schemas.store import Store
+
+RECEIPT_FILE = "receipt.json"
+FORMAT = 1
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Strict):
+    """One file: its content's digest, bytes and rows."""
+
+    sha256: Digest
+    bytes: int = Field(ge=0)
+    rows: int = Field(ge=0)
+
+
+class FunnelStep(_Strict):
+    """What is left after one step of a stage. A count that the step does not touch is null."""
+
+    step: str
+    tracks: int | None = None
+    artists: int | None = None
+    tags: int | None = None
+    annotations: int | None = None
+
+
+class StageEntry(_Strict):
+    """What one stage was asked, and what it made.
+
+    Attributes:
+        version: the stage's code version, raised when its output changes.
+        digest: of the version, the stage's part of the manifest, its input files' contents and the digests of
+            the stages before it. While it is unchanged the stage is not run again.
+        files: what it wrote, by path below the directory.
+        funnel: counts after each step, in order.
+        notes: what a person should know of how it went, one sentence each.
+    """
+
+    version: int
+    digest: Digest
+    files: dict[str, FileEntry]
+    funnel: list[FunnelStep] = []
+    notes: list[str] = []
+
+
+class Receipt(_Strict):
+    """Everything that a dataset directory holds.
+
+    Attributes:
+        name: the manifest's name; a directory belongs to one name.
+        manifest: digest of the whole manifest as resolved.
+        shards: how many shards every feature of the dataset has; fixed by the first feature build.
+        stages: by stage name.
+    """
+
+    format: int = FORMAT
+    name: str
+    manifest: Digest
+    shards: int | None = None
+    stages: dict[str, StageEntry] = {}
+
+    def files(self) -> dict[str, FileEntry]:
+        """Every file that the directory is trusted to hold."""
+        return {path: entry for stage in self.stages.values() for path, entry in stage.files.items()}
+
+    def write(self, store: Store) -> None:
+        """Commit."""
+        store.write_text(RECEIPT_FILE, canonical_json(self.model_dump(mode="json")) + "\n")
+
+
+def read_receipt(store: Store) -> Receipt | None:
+    """The directory's receipt, or None when it has none.
+
+    Raises:
+        DataError: the receipt is not one that this version reads.
+    """
+    try:
+        text = store.read_text(RECEIPT_FILE)
+    except FileNotFoundError:
+        return None
+    where = f"{store.root}/{RECEIPT_FILE}"
+    try:
+        receipt = Receipt.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{where}: is damaged ({error.error_count()} errors); delete it and build again") from error
+    if receipt.format != FORMAT:
+        raise DataError(f"{where}: format {receipt.format}, and this version reads {FORMAT}; update Tracklore")
+    return receipt
+
+
+def require_receipt(store: Store) -> Receipt:
+    """The directory's receipt.
+
+    Raises:
+        UsageError: there is no dataset here.
+    """
+    receipt = read_receipt(store)
+    if receipt is None:
+        raise UsageError(f"{store.root}: no {RECEIPT_FILE} here, so no dataset; make one with tracklore build")
+    return receipt

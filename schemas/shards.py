@@ -1,0 +1,241 @@
+"""Feature shards: Parquet files in which every clip is one row group holding one uncompressed binary cell.
+
+Any Parquet reader opens them. Because a cell is uncompressed, plain and alone in its row group, its bytes also
+stand at an offset that the footer gives, so a shard is a random-access store: a crop is a slice of a memory map.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.digests import canonical_json, stable_hash
+from schemas.errors import DataError
+from schemas.store import Store
+from schemas.table import META_KEY
+
+TRACKS_PER_SHARD = 160
+SHARD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What the tensors of a feature are; stored with the `data` column, so that a reader needs nothing else.
+
+    Attributes:
+        name: the feature's name in the manifest, and its folder below `features/`.
+        dtype: numpy name of the element type.
+        shape: of one clip; the first axis is time and free (-1).
+        settings: the feature's whole specification: kind, rates, windows, scale, version.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one frame."""
+        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape[1:], dtype=np.int64))
+
+    def field(self) -> pa.Field:
+        """The `data` column with the specification in its metadata."""
+        meta = {
+            "dtype": self.dtype,
+            "shape": json.dumps(list(self.shape)),
+            "spec": canonical_json({"name": self.name, "version": SHARD_VERSION, **self.settings}),
+        }
+        return pa.field("data", pa.binary(), nullable=False, metadata=meta)
+
+    def schema(self) -> pa.Schema:
+        """The columns of a shard."""
+        return pa.schema(
+            [
+                pa.field("track_id", pa.string(), nullable=False),
+                pa.field("segment", pa.int32(), nullable=False, metadata={"description": "0 for the first"}),
+                pa.field("start_s", pa.float64(), nullable=False, metadata={"description": "in the audio file"}),
+                pa.field("frames", pa.int32(), nullable=False, metadata={"description": "length of the time axis"}),
+                self.field(),
+            ]
+        )
+
+    @classmethod
+    def of(cls, field: pa.Field, where: str) -> FeatureSpec:
+        """Read the specification back from a shard's `data` column.
+
+        Raises:
+            DataError: the metadata is missing or not ours.
+        """
+        meta = field.metadata or {}
+        try:
+            spec: dict[str, Any] = json.loads(meta[b"spec"])
+            name = str(spec.pop("name"))
+            spec.pop("version")
+            shape = tuple(int(n) for n in json.loads(meta[b"shape"]))
+            dtype = np.dtype(meta[b"dtype"].decode()).name
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{where}: column 'data' does not say what it holds ({error}); not a shard") from error
+        return cls(name, dtype, shape, spec)
+
+
+def shard_count(tracks: int) -> int:
+    """How many shards a dataset of so many tracks gets at its first feature build."""
+    return max(1, -(-tracks // TRACKS_PER_SHARD))
+
+
+def shard_of(track_id: str, count: int) -> int:
+    """The shard of a track: stable for ever, whatever other tracks there are."""
+    return stable_hash(track_id) % count
+
+
+def shard_path(feature: str, index: int, count: int) -> str:
+    """Where a shard lies below the dataset directory."""
+    return f"features/{feature}/{feature}-{index:05d}-of-{count:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of a shard: `data` has shape (frames, …) and the spec's dtype."""
+
+    track_id: str
+    segment: int
+    start_s: float
+    data: npt.NDArray[Any]
+
+
+class ShardWriter:
+    """Appends clips to one shard, one row group each. Use through `writing_shard`."""
+
+    def __init__(self, stream: BinaryIO, spec: FeatureSpec) -> None:
+        self._spec = spec
+        self._schema = spec.schema()
+        self._writer = pq.ParquetWriter(
+            stream,
+            self._schema,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=["track_id", "segment", "start_s", "frames"],
+            version="2.6",
+            data_page_version="1.0",
+        )
+        self.rows = 0
+
+    def append(self, clip: Clip) -> None:
+        """Write one clip.
+
+        Raises:
+            ValueError: dtype or shape are not the spec's; a fault of the feature, not of the data.
+        """
+        data = np.ascontiguousarray(clip.data)
+        if data.dtype.name != self._spec.dtype or data.shape[1:] != tuple(self._spec.shape[1:]):
+            got, wanted = f"{data.dtype}{data.shape}", f"{self._spec.dtype}{self._spec.shape}"
+            raise ValueError(f"{self._spec.name}: {got} is not {wanted}")
+        row = [[clip.track_id], [clip.segment], [clip.start_s], [data.shape[0]]]
+        arrays = [pa.array(values, field.type) for values, field in zip(row, self._schema, strict=False)]
+        cell = pa.BinaryArray.from_buffers(
+            pa.binary(),
+            1,
+            [None, pa.py_buffer(np.array([0, data.nbytes], np.int32)), pa.py_buffer(data)],
+        )
+        self._writer.write_batch(pa.record_batch([*arrays, cell], schema=self._schema))
+        self.rows += 1
+
+    def close(self, meta: Mapping[str, Any]) -> None:
+        """Write the footer; `meta` is what `read_shard_meta` gives back."""
+        self._writer.add_key_value_metadata({META_KEY: canonical_json(dict(meta)).encode()})
+        self._writer.close()
+
+
+@contextmanager
+def writing_shard(store: Store, path: str, spec: FeatureSpec, meta: dict[str, Any]) -> Iterator[ShardWriter]:
+    """Write a shard atomically. What the block adds to `meta` before it ends is stored in the footer."""
+    with store.writing(path) as stream:
+        writer = ShardWriter(stream, spec)
+        yield writer
+        writer.close(meta)
+
+
+def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:
+    """The footer's metadata, or None when the file is missing, cut off or not ours."""
+    try:
+        with store.open(path) as stream:
+            raw = pq.read_metadata(stream).metadata or {}
+        meta: dict[str, Any] = json.loads(raw[META_KEY])
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+        return None
+    return meta
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """Where every clip of one shard lies.
+
+    Attributes:
+        path: below the dataset directory.
+        spec: what the tensors are.
+        track_ids: one a row; a track has a row a segment.
+        segments, starts, frames: int32 (rows,), float64 (rows,), int32 (rows,).
+        offsets: int64 (rows,), the byte in the file where each clip's tensor begins.
+    """
+
+    path: str
+    spec: FeatureSpec
+    track_ids: Sequence[str]
+    segments: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.float64]
+    frames: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+
+def read_shard_index(store: Store, path: str) -> ShardIndex:
+    """Read a shard's footer and small columns.
+
+    Raises:
+        DataError: the file is missing, damaged, or laid out in a way that gives no offsets.
+    """
+    where = f"{store.root}/{path}"
+    try:
+        with store.open(path) as stream:
+            file = pq.ParquetFile(stream)
+            footer, schema = file.metadata, file.schema_arrow
+            small = file.read(columns=["track_id", "segment", "start_s", "frames"])
+    except FileNotFoundError as error:
+        raise DataError(f"{where}: is missing; run tracklore build to make it again") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{where}: is damaged ({error}); run tracklore build --check to make it again") from error
+    if "data" not in schema.names:
+        raise DataError(f"{where}: has no column 'data'; not a shard")
+    spec = FeatureSpec.of(schema.field("data"), where)
+    frames = small.column("frames").to_numpy().astype(np.int32)
+    offsets = np.empty(len(frames), np.int64)
+    if footer.num_row_groups != len(frames):
+        raise DataError(f"{where}: {footer.num_row_groups} row groups for {len(frames)} clips; not a shard")
+    cell = schema.names.index("data")
+    for row in range(len(frames)):
+        chunk = footer.row_group(row).column(cell)
+        # A required, plain, uncompressed column of one value is a page header, a 4-byte length, the value.
+        if chunk.compression != "UNCOMPRESSED" or chunk.dictionary_page_offset is not None:
+            raise DataError(f"{where}: clip {row} is compressed or dictionary encoded; not a shard")
+        end = chunk.data_page_offset + chunk.total_compressed_size
+        offsets[row] = end - int(frames[row]) * spec.row_bytes
+    return ShardIndex(
+        path,
+        spec,
+        small.column("track_id").to_pylist(),
+        small.column("segment").to_numpy().astype(np.int32),
+        small.column("start_s").to_numpy(),
+        frames,
+        offsets,
+    )

@@ -1,0 +1,236 @@
+"""The one door for paths: every file of a dataset, a source or a run is opened through a `Store`.
+
+A store is a folder anywhere fsspec reaches (`data`, `gs://bucket/data`, `s3://…`, `memory://data`). Relative
+paths are POSIX, never leave the folder, and mean the same on every kind of store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.digests import digest_of_stream
+from schemas.errors import UsageError
+
+TEMPORARY_PREFIX = "_tmp-"
+_KNOWN_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3"}
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a listing tells of a file without opening it. `stamp` changes when the file may have changed."""
+
+    path: str
+    bytes: int
+    stamp: str
+
+
+class OutsideStoreError(UsageError):
+    """A relative path that would leave its store."""
+
+
+def relative_path(path: str) -> str:
+    """Return `path` as a clean relative POSIX path.
+
+    Raises:
+        OutsideStoreError: absolute, empty, with `..`, a NUL or a drive.
+    """
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\x00" in path or "://" in path:
+        raise OutsideStoreError(f"{path!r}: not a path inside its folder; use a relative path without '..'")
+    return str(PurePosixPath(*parts))
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder, local or remote. Cheap to build and to pickle: the file system is opened where it is used."""
+
+    root: str
+
+    @cached_property
+    def _located(self) -> tuple[Any, str]:
+        try:
+            fs, path = fsspec.core.url_to_fs(self.root)
+        except (ImportError, ValueError) as error:
+            scheme = self.root.partition("://")[0]
+            extra = _KNOWN_EXTRAS.get(scheme)
+            way_out = f"install tracklore[{extra}]" if extra else "use a local path, gs://, s3:// or memory://"
+            raise UsageError(f"{self.root}: cannot reach this kind of store ({error}); {way_out}") from error
+        return fs, str(path).rstrip("/") or "/"
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"root": self.root}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        object.__setattr__(self, "root", state["root"])
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie on this machine's file system."""
+        return isinstance(self._located[0], LocalFileSystem)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process sees the same files (a `memory://` store lives in one process)."""
+        return not self.root.startswith("memory://")
+
+    def full(self, relative: str) -> str:
+        """The path that the file system underneath knows."""
+        return f"{self._located[1].rstrip('/')}/{relative_path(relative)}"
+
+    def local_path(self, relative: str) -> Path | None:
+        """The path on this machine, or None for a remote store; for readers that map memory.
+
+        Raises:
+            OutsideStoreError: a symbolic link on the way leads out of the folder.
+        """
+        if not self.is_local:
+            return None
+        return Path(self.full(relative))
+
+    def inside(self, relative: str) -> bool:
+        """Whether the file, its symbolic links followed, lies in the folder. Remote stores have no links."""
+        path = self.local_path(relative)
+        return path is None or path.resolve().is_relative_to(Path(self._located[1]).resolve())
+
+    def exists(self, relative: str) -> bool:
+        """Whether there is a file (or folder) of that name."""
+        return bool(self._located[0].exists(self.full(relative)))
+
+    def root_exists(self) -> bool:
+        """Whether the folder itself is there."""
+        return bool(self._located[0].exists(self._located[1]))
+
+    def info(self, relative: str) -> FileInfo:
+        """Size and stamp of one file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return self._info_of(relative, self._located[0].info(self.full(relative)))
+
+    def size(self, relative: str) -> int | None:
+        """Bytes of the file, or None when there is none."""
+        try:
+            return self.info(relative).bytes
+        except FileNotFoundError:
+            return None
+
+    def list(self, below: str = "") -> list[FileInfo]:
+        """Every file below a folder (the whole store by default), sorted by path, temporaries left out."""
+        fs, root = self._located
+        base = self.full(below) if below else root
+        if isinstance(fs, LocalFileSystem):
+            return sorted(self._walk_local(Path(base)), key=lambda info: info.path)
+        try:
+            found = fs.find(base, detail=True)
+        except FileNotFoundError:
+            return []
+        infos = [self._info_of(name[len(root) :].lstrip("/"), entry) for name, entry in found.items()]
+        return sorted((i for i in infos if not _is_temporary(i.path)), key=lambda info: info.path)
+
+    def open(self, relative: str) -> BinaryIO:
+        """Open a file for reading bytes."""
+        return cast(BinaryIO, self._located[0].open(self.full(relative), "rb"))
+
+    def read_bytes(self, relative: str) -> bytes:
+        """The whole file."""
+        with self.open(relative) as stream:
+            return stream.read()
+
+    def read_text(self, relative: str) -> str:
+        """The whole file as UTF-8."""
+        return self.read_bytes(relative).decode("utf-8")
+
+    @contextlib.contextmanager
+    def writing(self, relative: str) -> Iterator[BinaryIO]:
+        """Write a file under a temporary name of this attempt, and give it its own name when all is written.
+
+        A reader never sees half a file, two attempts never write into each other's, and when the block raises
+        nothing is left behind.
+        """
+        fs = self._located[0]
+        target = self.full(relative)
+        folder, name = target.rsplit("/", 1)
+        temporary = f"{folder}/{TEMPORARY_PREFIX}{name}-{uuid.uuid4().hex}"
+        fs.makedirs(folder, exist_ok=True)
+        local = isinstance(fs, LocalFileSystem)
+        try:
+            with fs.open(temporary, "wb") as stream:
+                yield stream
+                if local:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            if local:
+                Path(temporary).replace(target)
+            else:
+                fs.mv(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm(temporary)
+            raise
+
+    def write_bytes(self, relative: str, data: bytes) -> None:
+        """Write a whole file; see `writing`."""
+        with self.writing(relative) as stream:
+            stream.write(data)
+
+    def write_text(self, relative: str, text: str) -> None:
+        """Write a whole file as UTF-8; see `writing`."""
+        self.write_bytes(relative, text.encode("utf-8", "surrogatepass"))
+
+    def remove(self, relative: str) -> None:
+        """Delete a file if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._located[0].rm(self.full(relative))
+
+    def remove_temporaries(self) -> int:
+        """Delete what killed attempts left behind; return how many files."""
+        fs, root = self._located
+        if not fs.exists(root):
+            return 0
+        stale = [name for name in fs.find(root) if _is_temporary(name[len(root) :])]
+        for name in stale:
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm(name)
+        return len(stale)
+
+    def sha256(self, relative: str) -> str:
+        """Read the file and return its digest."""
+        with self.open(relative) as stream:
+            return digest_of_stream(stream)[0]
+
+    def _walk_local(self, base: Path) -> Iterator[FileInfo]:
+        root = Path(self._located[1])
+        for folder, folders, names in os.walk(base):
+            folders.sort()
+            for name in names:
+                if name.startswith(TEMPORARY_PREFIX):
+                    continue
+                path = Path(folder, name)
+                try:
+                    status = path.stat()
+                except OSError:  # a dangling link, or gone since the listing: opening it will say so
+                    yield FileInfo(path.relative_to(root).as_posix(), 0, "gone")
+                    continue
+                stamp = f"{status.st_mtime_ns}"
+                yield FileInfo(path.relative_to(root).as_posix(), status.st_size, stamp)
+
+    @staticmethod
+    def _info_of(relative: str, entry: dict[str, Any]) -> FileInfo:
+        stamps = (entry.get(key) for key in ("ETag", "etag", "md5Hash", "generation", "mtime", "created"))
+        stamp = next((str(value) for value in stamps if value is not None), "")
+        return FileInfo(relative, int(entry.get("size") or 0), stamp)
+
+
+def _is_temporary(path: str) -> bool:
+    return path.rsplit("/", 1)[-1].startswith(TEMPORARY_PREFIX)

@@ -1,0 +1,32 @@
+"""Every table of a dataset directory, one module each."""
+
+from __future__ import annotations
+
+from schemas.table import TableSchema
+from schemas.tables.annotations import ANNOTATIONS
+from schemas.tables.exclusions import EXCLUSIONS
+from schemas.tables.interactions import INTERACTIONS
+from schemas.tables.labels import LABELS
+from schemas.tables.pairs import PAIRS
+from schemas.tables.splits import SPLITS
+from schemas.tables.tags import TAGS
+from schemas.tables.targets import TARGETS
+from schemas.tables.tracks import TRACKS
+
+TABLES: dict[str, TableSchema] = {
+    table.name: table
+    for table in (TRACKS, ANNOTATIONS, TAGS, LABELS, SPLITS, PAIRS, INTERACTIONS, TARGETS, EXCLUSIONS)
+}
+
+__all__ = [
+    "ANNOTATIONS",
+    "EXCLUSIONS",
+    "INTERACTIONS",
+    "LABELS",
+    "PAIRS",
+    "SPLITS",
+    "TABLES",
+    "TAGS",
+    "TARGETS",
+    "TRACKS",
+]
