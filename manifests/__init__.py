@@ -1,0 +1,1 @@
+"""The recipes that come with Tracklore: one YAML file a dataset, and the rules that they share."""

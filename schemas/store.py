@@ -22,6 +22,7 @@ from schemas.digests import digest_of_stream
 from schemas.errors import UsageError
 
 TEMPORARY_PREFIX = "_tmp-"
+LINKED_FOLDER = "linked folder"
 _KNOWN_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3"}
 
 
@@ -213,6 +214,9 @@ class Store:
         root = Path(self._located[1])
         for folder, folders, names in os.walk(base):
             folders.sort()
+            for name in folders:
+                if Path(folder, name).is_symlink():  # listed, so that whoever lists can say it was not followed
+                    yield FileInfo(Path(folder, name).relative_to(root).as_posix(), 0, LINKED_FOLDER)
             for name in names:
                 if name.startswith(TEMPORARY_PREFIX):
                     continue

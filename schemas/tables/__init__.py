@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.table import TableSchema
 from schemas.tables.annotations import ANNOTATIONS
+from schemas.tables.dropped_tags import DROPPED_TAGS
 from schemas.tables.exclusions import EXCLUSIONS
 from schemas.tables.interactions import INTERACTIONS
 from schemas.tables.labels import LABELS
@@ -15,11 +16,12 @@ from schemas.tables.tracks import TRACKS
 
 TABLES: dict[str, TableSchema] = {
     table.name: table
-    for table in (TRACKS, ANNOTATIONS, TAGS, LABELS, SPLITS, PAIRS, INTERACTIONS, TARGETS, EXCLUSIONS)
+    for table in (TRACKS, ANNOTATIONS, TAGS, DROPPED_TAGS, LABELS, SPLITS, PAIRS, INTERACTIONS, TARGETS, EXCLUSIONS)
 }
 
 __all__ = [
     "ANNOTATIONS",
+    "DROPPED_TAGS",
     "EXCLUSIONS",
     "INTERACTIONS",
     "LABELS",

@@ -1,0 +1,311 @@
+"""`tracklore build`: plan what stands and what is to be made, make it stage by stage, commit after each."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.engine import Engine
+from pipelines.features.base import feature_of
+from pipelines.features.stage import FeatureStage
+from pipelines.progress import Reporter
+from pipelines.sources.base import Source, SourceContext, source_class
+from pipelines.sources.stage import SourceStage
+from pipelines.splits.stage import SplitsStage
+from pipelines.stage import BuildContext, Stage, StageResult, shown, written
+from pipelines.tags.stage import TagsStage
+from pipelines.tasks import WORK_FOLDER, forget_tasks
+from schemas.digests import digest_of
+from schemas.errors import UsageError, suggest
+from schemas.manifest import Manifest
+from schemas.receipt import Receipt, StageEntry, read_receipt
+from schemas.store import Store
+from schemas.tables import EXCLUSIONS
+
+EXCLUSIONS_STAGE = "exclusions"
+_LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stage of the plan.
+
+    Attributes:
+        digest: what the stage's entry will say.
+        stands: nothing to do.
+        lost: files that the receipt lists and that are gone or changed.
+        why: one line for a person.
+    """
+
+    stage: Stage
+    digest: str
+    selected: bool
+    stands: bool
+    lost: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a build was asked for.
+
+    Attributes:
+        manifest, where, base: the recipe, how errors name it, and where its relative paths start.
+        only: stages to make (with those before them); empty for all.
+        check: read present files again instead of trusting their sizes, and the source's instead of their times.
+    """
+
+    manifest: Manifest
+    where: str
+    base: Path | None
+    out: Store
+    engine: Engine
+    only: Sequence[str] = ()
+    check: bool = False
+
+
+def stages_of(request: Request, reporter: Reporter) -> tuple[list[Stage], Source]:
+    """Every stage of the manifest, in order.
+
+    Raises:
+        UsageError: the source or a feature has a key that is not known.
+    """
+    manifest = request.manifest
+    cls, settings = source_class(manifest.source, request.where)
+    features = [feature_of(name, section, request.where) for name, section in manifest.features.items()]
+    context = SourceContext(request.out, request.base, request.engine, reporter, trust_stamps=not request.check)
+    source = cls(settings, context)
+    return [
+        SourceStage(source),
+        TagsStage(),
+        SplitsStage(),
+        *(FeatureStage(feature, source) for feature in features),
+    ], source
+
+
+def selected_names(stages: Sequence[Stage], only: Sequence[str]) -> set[str]:
+    """The stages that `--only` asks for, and those that they come after.
+
+    Raises:
+        UsageError: a name that is no stage of the manifest.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    if not only:
+        return set(by_name)
+    wanted: set[str] = set()
+    for name in only:
+        found = [stage for stage in by_name if stage == name or stage.startswith(f"{name}.")]
+        if not found:
+            raise UsageError(f"--only {name}: the manifest has no such stage{suggest(name, by_name)}")
+        wanted.update(found)
+    frontier = list(wanted)
+    while frontier:
+        for name in by_name[frontier.pop()].after:
+            if name not in wanted:
+                wanted.add(name)
+                frontier.append(name)
+    return wanted
+
+
+def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) -> list[Planned]:
+    """Decide for every stage whether it stands. Imports no Beam and computes nothing but digests."""
+    selected = selected_names(stages, only)
+    digests: dict[str, str] = {}
+    planned = []
+    excluded = EXCLUSIONS.meta(context.out).get("stages", {})
+    for stage in stages:
+        before = {name: digests[name] for name in stage.after}
+        digest = digests[stage.name] = digest_of([stage.name, stage.version, stage.settings(context), before])
+        entry = context.receipt.stages.get(stage.name)
+        lost: tuple[str, ...] = ()
+        if entry is None:
+            why = "is not there yet"
+        elif entry.digest != digest:
+            why = "was made from something else"
+        elif excluded.get(stage.name) != digest:
+            why = "lost its exclusions"
+        else:
+            lost = tuple(_lost_files(context, entry))
+            why = f"{len(lost)} of {len(entry.files)} files are lost: {shown(lost, 2)}" if lost else ""
+        planned.append(Planned(stage, digest, stage.name in selected, not why, lost, why))
+    return planned
+
+
+def _lost_files(context: BuildContext, entry: StageEntry) -> Iterator[str]:
+    for path, file in entry.files.items():
+        if context.out.size(path) != file.bytes or (context.check and context.out.sha256(path) != file.sha256):
+            yield path
+
+
+def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> tuple[Receipt, list[Planned]]:
+    """Make what the manifest describes and does not stand yet.
+
+    Returns:
+        the receipt as committed (as found, for a dry run), and the plan.
+
+    Raises:
+        UsageError: wrong configuration, or a directory of another dataset.
+        DataError: the source or an engine failed.
+    """
+    manifest, out = request.manifest, request.out
+    found = read_receipt(out)
+    if found is not None and found.name != manifest.name:
+        raise UsageError(
+            f"{out.root}: holds the dataset {found.name!r}, and {request.where} is {manifest.name!r}; "
+            "give another --out, or delete the directory"
+        )
+    if found is None and out.root_exists() and _foreign_files(out):
+        raise UsageError(
+            f"{out.root}: is not empty and holds no dataset ({shown(_foreign_files(out))}); give an empty --out"
+        )
+    with _only_build(out, dry_run=dry_run):
+        stages, source = stages_of(request, reporter)
+        digest = manifest.digest(without=source.LOCATION_KEYS)
+        receipt = found or Receipt(name=manifest.name, manifest=digest)
+        context = BuildContext(manifest, request.where, out, request.engine, reporter, receipt, check=request.check)
+        if not dry_run:
+            out.remove_temporaries()
+        planned = plan(stages, context, request.only)
+        if dry_run:
+            return receipt, planned
+        context.receipt = _valid_part(receipt, planned).model_copy(update={"manifest": digest})
+        for item in planned:
+            if item.stands or not item.selected:
+                continue
+            _announce(item, context)
+            result = item.stage.run(context)
+            _commit(item, result, context, planned)
+        if context.receipt != found:
+            context.receipt.write(out)
+        return context.receipt, planned
+
+
+def _announce(item: Planned, context: BuildContext) -> None:
+    tracks = _track_count(context.receipt)
+    expected = item.stage.expected(context, tracks)
+    context.reporter.say(f"{item.stage.name}: {expected}")
+
+
+def _track_count(receipt: Receipt) -> int | None:
+    entry = receipt.stages.get("source")
+    return entry.files["tracks.parquet"].rows if entry else None
+
+
+def expected_lines(planned: Sequence[Planned], context: BuildContext) -> list[tuple[str, str, str]]:
+    """The plan as rows (stage, what happens, counts and bytes)."""
+    tracks = _track_count(context.receipt)
+    rows = []
+    for item in planned:
+        if item.stands:
+            entry = context.receipt.stages[item.stage.name]
+            size = sum(file.bytes for file in entry.files.values())
+            rows.append((item.stage.name, "stands", f"{len(entry.files)} files, {size:,} bytes"))
+        elif not item.selected:
+            rows.append((item.stage.name, f"not asked for ({item.why})", ""))
+        elif item.lost and item.stage.repairable():
+            rows.append((item.stage.name, f"mend: {item.why}", ""))
+        else:
+            rows.append((item.stage.name, f"make: {item.why}", item.stage.expected(context, tracks)))
+    return rows
+
+
+def _valid_part(receipt: Receipt, planned: Sequence[Planned]) -> Receipt:
+    """The receipt without what is stale, so that it is true at every moment, also when the build is killed."""
+    by_name = {item.stage.name: item for item in planned}
+    kept = {}
+    for name, entry in receipt.stages.items():
+        item = by_name.get(name)
+        if name == EXCLUSIONS_STAGE or item is None:
+            continue
+        if item.stands:
+            kept[name] = entry
+        elif item.lost and item.stage.repairable():
+            files = {path: file for path, file in entry.files.items() if path not in item.lost}
+            kept[name] = entry.model_copy(update={"files": files})
+    return receipt.model_copy(update={"stages": kept})
+
+
+def _commit(item: Planned, result: StageResult, context: BuildContext, planned: Sequence[Planned]) -> None:
+    """Write the exclusions of all that stands, then the receipt. Readers see the old receipt or the new."""
+    name, out = item.stage.name, context.out
+    digests = {p.stage.name: p.digest for p in planned}
+    stages = {k: v for k, v in context.receipt.stages.items() if k not in (name, EXCLUSIONS_STAGE)}
+    previous = EXCLUSIONS.meta(out).get("stages", {})
+    standing = [other for other in stages if previous.get(other) == digests[other]]
+    kept = EXCLUSIONS.empty()
+    if standing:
+        table = EXCLUSIONS.read(out)
+        kept = table.filter(pc.is_in(table.column("stage"), value_set=pa.array(standing, pa.string())))
+    exclusions = pa.concat_tables([kept, result.exclusions])
+    # Stages without exclusions of their own are named too: it is known that they have none.
+    meta = {"stages": {other: digests[other] for other in sorted([*standing, name])}}
+    rows = EXCLUSIONS.write(out, exclusions, meta)
+    stages[name] = StageEntry(
+        version=item.stage.version,
+        digest=item.digest,
+        files=dict(result.files),
+        funnel=result.funnel,
+        notes=result.notes,
+    )
+    stages[EXCLUSIONS_STAGE] = StageEntry(
+        version=EXCLUSIONS.version, digest=digest_of(meta), files=written(out, {EXCLUSIONS.filename: rows})
+    )
+    order = [p.stage.name for p in planned] + [EXCLUSIONS_STAGE]
+    update = {"stages": {key: stages[key] for key in order if key in stages}}
+    if result.shards is not None:
+        update["shards"] = result.shards  # type: ignore[assignment]
+    context.receipt = context.receipt.model_copy(update=update)
+    context.receipt.write(out)
+    forget_tasks(name, out)
+    if out.is_local and not out.list(WORK_FOLDER):
+        _remove_empty(Path(out.full(WORK_FOLDER)))
+
+
+def _remove_empty(folder: Path) -> None:
+    """Delete a folder that holds nothing but folders."""
+    for path, _, _ in sorted(os.walk(folder), reverse=True):
+        Path(path).rmdir()
+
+
+def _foreign_files(out: Store) -> list[str]:
+    """Files that no build of ours left: whatever is neither a table, a shard, a view nor work in progress."""
+    ours = (f"{WORK_FOLDER}/", "features/", "music/")
+    known = {_LOCK_FILE, "audit.json", "report.html", "README.md", "metadata.json"}
+    return [
+        info.path
+        for info in out.list()
+        if not info.path.startswith(ours) and info.path not in known and not info.path.endswith(".parquet")
+    ]
+
+
+@contextmanager
+def _only_build(out: Store, *, dry_run: bool) -> Iterator[None]:
+    """Refuse to build where another build is at work; the lock goes with its process. Local stores only."""
+    if dry_run or not out.is_local:
+        yield
+        return
+    path = Path(out.full(_LOCK_FILE))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("w")
+    except OSError as error:
+        raise UsageError(f"{out.root}: cannot be written ({error.strerror}); give another --out") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"{out.root}: another build is at work here; wait for it to end") from error
+        yield
+        path.unlink(missing_ok=True)
+
+
+def with_receipt(context: BuildContext, receipt: Receipt) -> BuildContext:
+    """The same context over another receipt."""
+    return replace(context, receipt=receipt)

@@ -1,0 +1,121 @@
+"""How Beam is asked to run: the runner by its full name, our worker count, Beam's own flags passed through."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.progress import Counter
+from schemas.errors import DataError, UsageError, suggest
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+# DirectRunner would first look for another engine to download; the default never varies by machine.
+DEFAULT_RUNNER = "FnApiRunner"
+LOCAL_RUNNERS = frozenset({"FnApiRunner", "BundleBasedDirectRunner", "InProcessRunner"})
+_OURS = frozenset({"runner", "direct_num_workers"})
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine that a build was given.
+
+    Attributes:
+        runner: Beam's name of the runner.
+        workers: on the local runner the threads that work on one shard together, which balances better than a
+            bundle a worker does; on others the number of workers asked for.
+        flags: Beam's own flags as typed.
+        stall_s: a run in which nothing is finished for so long is ended.
+    """
+
+    runner: str = DEFAULT_RUNNER
+    workers: int = 1
+    flags: Sequence[str] = ()
+    stall_s: float = 1800.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the work is done in this process."""
+        return self.runner in LOCAL_RUNNERS
+
+    @property
+    def threads(self) -> int:
+        """Threads that work on one task."""
+        return self.workers if self.is_local else 1
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Refuse flags that Beam's parser does not know; Beam itself only warns.
+
+    Raises:
+        UsageError: naming the first such flag.
+    """
+    if not flags:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    parser = _BeamArgumentParser(allow_abbrev=False)
+    for cls in {str(cls): cls for cls in PipelineOptions.__subclasses__()}.values():
+        cls._add_argparse_args(parser)
+    known = {name for action in parser._actions for name in action.option_strings}
+    try:
+        _, unknown = parser.parse_known_args(list(flags))
+    except SystemExit as error:
+        raise UsageError(f"{' '.join(flags)}: Beam cannot read these flags; see --help-beam") from error
+    for flag in unknown:
+        name = flag.split("=")[0]
+        if name.removeprefix("--") in _OURS:
+            continue
+        raise UsageError(f"{flag}: neither Tracklore nor Beam knows this flag{suggest(name, known)}")
+
+
+def options_of(engine: Engine) -> Any:
+    """Beam's options for an engine."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    flags = [f"--runner={engine.runner}", "--no_save_main_session", *engine.flags]
+    if not engine.is_local and not any(flag.startswith("--num_workers") for flag in engine.flags):
+        flags.append(f"--num_workers={engine.workers}")
+    return PipelineOptions(flags)
+
+
+def run(engine: Engine, wire: Callable[[beam.Pipeline], None], progress: Counter, label: str) -> None:
+    """Build a pipeline with `wire`, run it to its end, and end it when nothing has moved for `stall_s`.
+
+    Raises:
+        DataError: the engine failed, or made no progress.
+    """
+    import apache_beam as beam
+
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.getLogger("root").setLevel(logging.ERROR)
+    outcome: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            pipeline = beam.Pipeline(options=options_of(engine))
+            wire(pipeline)
+            pipeline.run().wait_until_finish()
+        except BaseException as error:
+            outcome.append(error)
+
+    # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
+    thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
+    thread.start()
+    seen, since = progress.done, time.monotonic()
+    while thread.is_alive():
+        thread.join(0.2)
+        if progress.done != seen:
+            seen, since = progress.done, time.monotonic()
+        elif engine.is_local and time.monotonic() - since > engine.stall_s:
+            raise DataError(
+                f"{label}: nothing was finished for {engine.stall_s:.0f} s after {seen} items, so the run was "
+                "ended; build again to go on from there"
+            )
+    if outcome:
+        raise outcome[0]

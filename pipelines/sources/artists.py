@@ -1,0 +1,61 @@
+"""An artist is who made it, not how it was typed: names that differ in spelling only are one artist."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+# Tracks of nobody we know are one group; splits keep it in train, for it may hold any artist.
+UNKNOWN_ARTIST = "unknown-artist"
+
+_APOSTROPHES = re.compile(r"['’`´]")
+_BREAKS = re.compile(r"[\W_]+")
+_ARTICLE_LAST = re.compile(r"^(.*), (the|a|an)$")
+_ARTICLE_FIRST = re.compile(r"^the (?=\S)")
+# Letters that Unicode does not take apart into a base and a mark.
+_FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+
+
+def artist_key(name: str) -> str:
+    """Return what is equal for every spelling of a name: case, accents, width, punctuation, `The`.
+
+    A name of signs alone (`!!!`) keeps them. An empty name gives an empty key.
+    """
+    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    plain = unicodedata.normalize("NFKD", text)
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_FOLDED)
+    plain = _ARTICLE_LAST.sub(r"\2 \1", plain).replace("&", " and ")
+    plain = _BREAKS.sub(" ", _APOSTROPHES.sub("", plain)).strip()
+    plain = _ARTICLE_FIRST.sub("", plain)
+    return plain or text
+
+
+def artist_id(name: str) -> str:
+    """The id made from a name, when the source has none of its own."""
+    return artist_key(name).replace(" ", "-") or UNKNOWN_ARTIST
+
+
+def common_names(names: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:
+    """From (artist id, name as written) pairs, one a track, choose each artist's name.
+
+    Returns:
+        the most common spelling by id (ties go to the first in order), and a line for each artist that is
+        written in more than one way.
+    """
+    spellings: dict[str, Counter[str]] = {}
+    for key, name in names:
+        spellings.setdefault(key, Counter())[name] += 1
+    chosen = {key: min(counts, key=lambda n: (-counts[n], n)) for key, counts in spellings.items()}
+    return chosen, joined_spellings(spellings, chosen)
+
+
+def joined_spellings(spellings: Mapping[str, Counter[str]], chosen: Mapping[str, str]) -> list[str]:
+    """A line for each artist that is written in more than one way."""
+    lines = []
+    for key in sorted(spellings):
+        others = sorted(set(spellings[key]) - {chosen[key]})
+        if others:
+            lines.append(f"artist {chosen[key]!r} is also written {', '.join(map(repr, others))}: taken as one")
+    return lines

@@ -1,0 +1,132 @@
+"""What a source gives, and how one is found by its kind. Adding a source is adding a module with a `SOURCE`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.engine import Engine
+from pipelines.progress import Reporter
+from schemas.errors import UsageError, suggest
+from schemas.manifest import SourceSection, validated
+from schemas.store import Store
+from schemas.tables import EXCLUSIONS
+
+_NOT_SOURCES = frozenset({"base", "artists", "probe", "inventory", "stage"})
+
+
+class SourceSettings(BaseModel):
+    """The keys of `source:` in a manifest; each source adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """What a source says. Tables are in the schemas of `schemas.tables`.
+
+    Attributes:
+        tracks, annotations: the tracks, and what is said of them.
+        exclusions: tracks that did not come in, and why.
+        published: the published split if there is one (columns track_id, split).
+        listened: ids of the tracks in the listening data, or None when the recipe has none.
+        notes: what a person should know of how the source was read.
+    """
+
+    tracks: pa.Table
+    annotations: pa.Table
+    exclusions: pa.Table = field(default_factory=EXCLUSIONS.empty)
+    published: pa.Table | None = None
+    listened: pa.Array | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a source may use.
+
+    Attributes:
+        out: the dataset directory.
+        base: the folder that relative paths in the manifest start from; None for the working directory.
+        engine, reporter: for work that deserves workers and a progress bar.
+        trust_stamps: whether a file whose size and time are unchanged may be taken as unchanged.
+    """
+
+    out: Store
+    base: Path | None
+    engine: Engine
+    reporter: Reporter
+    trust_stamps: bool = True
+
+    def store(self, uri: str, key: str) -> Store:
+        """The store at a path that the manifest names under `key`.
+
+        Raises:
+            UsageError: there is no such folder.
+        """
+        if "://" not in uri:
+            path = Path(uri).expanduser()
+            path = path if path.is_absolute() or self.base is None else self.base / path
+            uri = str(path)
+        store = Store(uri)
+        if not store.root_exists():
+            raise UsageError(f"{key}: {uri} is no folder; set it with --set {key}=DIR")
+        return store
+
+
+class Source(ABC):
+    """One source.
+
+    Attributes:
+        VERSION: raised when what it reads from the same files changes.
+        Settings: its keys in the manifest.
+        LOCATION_KEYS: those keys that say where things lie, and so enter no digest.
+    """
+
+    VERSION: ClassVar[int]
+    Settings: ClassVar[type[SourceSettings]]
+    LOCATION_KEYS: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    def __init__(self, settings: Any, context: SourceContext) -> None:
+        self.settings = settings
+        self.context = context
+
+    @abstractmethod
+    def inputs(self) -> dict[str, str]:
+        """Digest of the content of every file that `read` depends on, by path below the source's root."""
+
+    @abstractmethod
+    def read(self) -> SourceTables:
+        """Read the tables."""
+
+    @abstractmethod
+    def audio(self) -> Store | None:
+        """The store that `tracks.audio_uri` starts from, or None when there is no sound at hand."""
+
+
+def source_kinds() -> list[str]:
+    """Every kind that a manifest may name."""
+    package = importlib.import_module("pipelines.sources")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_SOURCES)
+
+
+def source_class(section: SourceSection, where: str) -> tuple[type[Source], SourceSettings]:
+    """The source that a manifest names, and its settings.
+
+    Raises:
+        UsageError: an unknown kind or key.
+    """
+    if section.kind not in source_kinds():
+        raise UsageError(f"{where}: source.kind: no source {section.kind!r}{suggest(section.kind, source_kinds())}")
+    module = importlib.import_module(f"pipelines.sources.{section.kind}")
+    cls: type[Source] = module.SOURCE
+    return cls, validated(cls.Settings, section.model_dump(), where, "source")

@@ -1,0 +1,257 @@
+"""Any folder of audio. What is known of a track comes from the file's own tags, or from a CSV beside them.
+
+Without an artist tag the first folder below the source is the artist. Untagged files in the root are one group
+of unknown artists, which splits keep in train.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, common_names
+from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
+from pipelines.sources.inventory import probe_files
+from pipelines.sources.probe import Probe
+from schemas.errors import UsageError, suggest
+from schemas.reasons import Reason
+from schemas.store import LINKED_FOLDER, FileInfo, Store
+from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
+
+AUDIO_SUFFIXES = frozenset({".mp3", ".flac", ".ogg", ".oga", ".opus", ".wav", ".m4a"})
+METADATA_FILE = "metadata.csv"
+_COLUMNS = ("path", "track_id", "artist", "album", "title", "year", "genre", "tags", "licence")
+
+
+class FolderSettings(SourceSettings):
+    """The keys of `source:` for a folder.
+
+    Attributes:
+        path: the folder; read with everything below it.
+        metadata: a CSV below `path` with a column `path` and any of track_id, artist, album, title, year,
+            genre, tags, licence; what it says goes before the files' own tags. `metadata.csv` is read when it
+            is there; genre and tags hold several values with `;` between them.
+        keep_duplicates: keep every copy of a recording (splits then hold the copies together).
+    """
+
+    path: str | None = None
+    metadata: str | None = None
+    keep_duplicates: bool = False
+
+
+class Folder(Source):
+    """See the module."""
+
+    VERSION = 1
+    Settings = FolderSettings
+    settings: FolderSettings
+
+    def __init__(self, settings: FolderSettings, context: SourceContext) -> None:
+        super().__init__(settings, context)
+        if settings.path is None:
+            raise UsageError("source.path: is required; set it with --set source.path=DIR")
+        self._store = context.store(settings.path, "source.path")
+        self._probes: dict[str, Probe] | None = None
+        self._listed: list[FileInfo] | None = None
+
+    def audio(self) -> Store:
+        return self._store
+
+    def inputs(self) -> dict[str, str]:
+        digests = {path: probe.sha256 or str(probe.reason) for path, probe in self._probed().items()}
+        digests.update({info.path: f"{info.stamp}" for info in self._odd()})
+        metadata = self._metadata_path()
+        if metadata is not None:
+            digests[metadata] = self._store.sha256(metadata)
+        return digests
+
+    def read(self) -> SourceTables:
+        rows = self._metadata_rows()
+        tracks: list[dict[str, Any]] = []
+        tags: list[dict[str, Any]] = []
+        excluded = [_excluded_name(info) for info in self._odd()]
+        by_folder = 0
+        names: list[tuple[str, str]] = []
+        for path, probe in sorted(self._probed().items()):
+            row = rows.pop(path, {})
+            track_id = row.get("track_id") or path
+            if probe.reason is not None:
+                excluded.append(_exclusion(track_id, Reason(probe.reason), probe.detail))
+                continue
+            name, from_folder = _artist(row.get("artist") or probe.artist, path)
+            by_folder += from_folder
+            key = artist_id(name) if name else UNKNOWN_ARTIST
+            if name:
+                names.append((key, name))
+            tracks.append(
+                {
+                    "track_id": track_id,
+                    "artist_id": key,
+                    "artist_name": name,
+                    "album": row.get("album") or probe.album,
+                    "title": row.get("title") or probe.title or PurePosixPath(path).stem,
+                    "year": _year(row.get("year"), track_id) if row.get("year") else probe.year,
+                    "duration_s": probe.duration_s,
+                    "audio_uri": path,
+                    "audio_sha256": probe.sha256,
+                    "recording_id": probe.sound,
+                    "licence": row.get("licence"),
+                }
+            )
+            genres = _several(row["genre"]) if row.get("genre") else list(probe.genres)
+            said = [("genre", genre) for genre in genres] + [
+                ("tags", tag) for tag in _several(row.get("tags") or "")
+            ]
+            tags.extend({"track_id": track_id, "source": source, "raw_tag": tag} for source, tag in said)
+        excluded.extend(
+            _exclusion(row.get("track_id") or path, Reason.MISSING_FILE, f"{self._metadata_path()} names {path!r}")
+            for path, row in sorted(rows.items())
+        )
+        chosen, notes = common_names(names)
+        for track in tracks:
+            track["artist_name"] = chosen.get(track["artist_id"])
+        tracks, repeated = drop_repeated(tracks, keep_recordings=self.settings.keep_duplicates)
+        kept = {track["track_id"] for track in tracks}
+        if by_folder:
+            notes.append(
+                f"{by_folder} tracks have no artist tag: the first folder of their path was taken as artist"
+            )
+        unknown = sum(track["artist_id"] == UNKNOWN_ARTIST for track in tracks)
+        if unknown:
+            notes.append(f"{unknown} tracks have no artist at all: one group, kept in the first split")
+        return SourceTables(
+            TRACKS.from_rows(tracks),
+            ANNOTATIONS.from_rows(tag for tag in tags if tag["track_id"] in kept),
+            EXCLUSIONS.from_rows([*excluded, *repeated]),
+            notes=tuple(notes),
+        )
+
+    def _files(self) -> list[FileInfo]:
+        if self._listed is None:
+            suffixes = AUDIO_SUFFIXES
+            self._listed = [
+                info
+                for info in self._store.list()
+                if PurePosixPath(info.path).suffix.lower() in suffixes or info.stamp == LINKED_FOLDER
+            ]
+            if not self._listed:
+                kinds = ", ".join(sorted(suffix[1:] for suffix in suffixes))
+                raise UsageError(f"source.path: {self._store.root} holds no audio ({kinds})")
+        return self._listed
+
+    def _odd(self) -> list[FileInfo]:
+        """What cannot be opened under the name that it has."""
+        return [info for info in self._files() if _name_reason(info) or not self._store.inside(info.path)]
+
+    def _probed(self) -> dict[str, Probe]:
+        if self._probes is None:
+            odd = {info.path for info in self._odd()}
+            files = [info for info in self._files() if info.path not in odd]
+            self._probes = probe_files(self.context, self._store, files)
+        return self._probes
+
+    def _metadata_path(self) -> str | None:
+        named = self.settings.metadata
+        if named is None:
+            return METADATA_FILE if self._store.exists(METADATA_FILE) else None
+        if not self._store.exists(named):
+            raise UsageError(f"source.metadata: {self._store.root}/{named} is not there")
+        return named
+
+    def _metadata_rows(self) -> dict[str, dict[str, str]]:
+        """The CSV's rows by path, with clean relative paths as keys."""
+        name = self._metadata_path()
+        if name is None:
+            return {}
+        where = f"{self._store.root}/{name}"
+        try:
+            text = self._store.read_text(name)
+            frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        except (UnicodeDecodeError, ValueError) as error:
+            raise UsageError(f"{where}: is no CSV in UTF-8 ({' '.join(str(error).split())})") from error
+        if "path" not in frame.columns:
+            raise UsageError(f"{where}: has no column 'path'; its columns: {', '.join(map(str, frame.columns))}")
+        for column in frame.columns:
+            if column not in _COLUMNS:
+                raise UsageError(f"{where}: unknown column {column!r}{suggest(str(column), _COLUMNS)}")
+        rows: dict[str, dict[str, str]] = {}
+        for number, row in enumerate(frame.to_dict("records"), start=2):
+            values = {str(key): " ".join(str(value).split()) for key, value in row.items()}
+            path = str(PurePosixPath(str(row["path"])))
+            if path in rows:
+                raise UsageError(f"{where}: row {number}: {path!r} stands twice")
+            rows[path] = values
+        return rows
+
+
+def drop_repeated(
+    tracks: list[dict[str, Any]], *, keep_recordings: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Keep the first track (by id) of each id and, unless asked not to, of each recording.
+
+    Returns:
+        the tracks kept, and an exclusion for each that was not.
+    """
+    ids: set[str] = set()
+    recordings: dict[str, str] = {}
+    kept, excluded = [], []
+    for track in sorted(tracks, key=lambda t: (t["track_id"], t["audio_uri"] or "")):
+        track_id, recording = track["track_id"], track["recording_id"]
+        if track_id in ids:
+            excluded.append(_exclusion(track_id, Reason.DUPLICATE_ID, track["audio_uri"]))
+        elif recording in recordings and not keep_recordings:
+            detail = f"the same sound as {recordings[recording]}"
+            excluded.append(_exclusion(track_id, Reason.DUPLICATE_RECORDING, detail))
+        else:
+            kept.append(track)
+            recordings.setdefault(recording, track_id)
+        ids.add(track_id)
+    return kept, excluded
+
+
+def _artist(tagged: str | None, path: str) -> tuple[str | None, bool]:
+    """The artist's name as written, and whether it is only a folder's."""
+    if tagged and artist_id(tagged) != UNKNOWN_ARTIST:
+        return tagged, False
+    folders = PurePosixPath(path).parts[:-1]
+    return (folders[0], True) if folders else (None, False)
+
+
+def _several(value: str) -> list[str]:
+    return [part for part in dict.fromkeys(piece.strip() for piece in value.split(";")) if part]
+
+
+def _year(value: Any, track_id: str) -> int:
+    if not str(value).isascii() or not str(value).isdigit() or len(str(value)) != 4:
+        raise UsageError(
+            f"{METADATA_FILE}: {track_id}: year {value!r} is not four digits; leave it empty if unknown"
+        )
+    return int(value)
+
+
+def _name_reason(info: FileInfo) -> str | None:
+    if info.stamp == LINKED_FOLDER:
+        return "a link to a folder; links are not followed: move the folder in, or make it a source of its own"
+    try:
+        info.path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "the file's name is not UTF-8; rename it"
+    return None
+
+
+def _excluded_name(info: FileInfo) -> dict[str, Any]:
+    shown = info.path.encode("utf-8", "backslashreplace").decode()
+    problem = _name_reason(info)
+    if problem is None or info.stamp == LINKED_FOLDER:
+        return _exclusion(shown, Reason.OUTSIDE_SOURCE, problem or "a link that leads out of the source's folder")
+    return _exclusion(shown, Reason.UNREADABLE, problem)
+
+
+def _exclusion(track_id: str, reason: Reason, detail: str | None) -> dict[str, Any]:
+    return {"id": track_id, "stage": "source", "reason": str(reason), "detail": detail}
+
+
+SOURCE = Folder

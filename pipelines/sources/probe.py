@@ -1,0 +1,167 @@
+"""One look at an audio file: the digest of its bytes and of its sound, and what its own tags say.
+
+Reads the container only; nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import mutagen
+from mutagen.flac import FLAC
+from mutagen.id3 import ID3
+from mutagen.mp3 import HeaderNotFoundError
+
+from schemas.digests import CHUNK_BYTES
+from schemas.reasons import Reason
+from schemas.store import Store
+
+PROBE_VERSION = 1
+_ID3V1_BYTES = 128
+_YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)")
+_ID3_FRAMES = {"artist": "TPE1", "album": "TALB", "title": "TIT2", "date": "TDRC", "genre": "TCON"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file says of itself.
+
+    Attributes:
+        sha256: of the whole file.
+        sound: digest that is equal for files which differ in their tags only (MP3, FLAC), else `sha256`.
+        duration_s: as the header states.
+        genres: as typed, split at `;`, `/` and `,`.
+        reason, detail: set when it is no audio that the container's reader knows.
+    """
+
+    sha256: str
+    sound: str
+    duration_s: float | None = None
+    artist: str | None = None
+    album: str | None = None
+    title: str | None = None
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+    reason: str | None = None
+    detail: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON value that `of_json` reads."""
+        return {**asdict(self), "genres": list(self.genres)}
+
+    @classmethod
+    def of_json(cls, value: dict[str, Any]) -> Probe:
+        """The inverse of `as_json`."""
+        return cls(**{**value, "genres": tuple(value["genres"])})
+
+
+def probe(store: Store, path: str) -> Probe:
+    """Look at one file. Never raises for what is wrong with the file: the reason is in the result."""
+    try:
+        with store.open(path) as stream:
+            sha256, sound, size = _digests(stream)
+            if size == 0:
+                return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail="the file has zero bytes")
+            stream.seek(0)
+            return _probe_tags(stream, path, sha256, sound)
+    except FileNotFoundError:
+        return Probe("", "", reason=Reason.MISSING_FILE, detail="vanished, or a link to nothing")
+    except OSError as error:
+        return Probe("", "", reason=Reason.UNREADABLE, detail=str(error.strerror or error))
+
+
+def _probe_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
+    try:
+        found = mutagen.File(_Named(stream, path), easy=True)
+    except (mutagen.MutagenError, HeaderNotFoundError, ValueError, KeyError, IndexError, EOFError) as error:
+        return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail=_one_line(error))
+    if found is None or found.info is None:
+        return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail="no known audio container")
+    if isinstance(found, FLAC) and found.info.md5_signature:
+        sound = f"flac-pcm-{found.info.md5_signature:032x}"
+    length = float(getattr(found.info, "length", 0.0) or 0.0)
+    tags = {key: _values(found, key) for key in _ID3_FRAMES}
+    year = next((int(match[1]) for value in tags["date"] if (match := _YEAR.search(value))), None)
+    genres = [part.strip() for value in tags["genre"] for part in re.split(r"[;/,\x00]", value)]
+    return Probe(
+        sha256,
+        sound,
+        length if length > 0 else None,
+        artist=next(iter(tags["artist"]), None),
+        album=next(iter(tags["album"]), None),
+        title=next(iter(tags["title"]), None),
+        year=year,
+        genres=tuple(genre for genre in dict.fromkeys(genres) if genre),
+    )
+
+
+def _values(found: Any, key: str) -> list[str]:
+    """The file's values for a tag, cleaned of blanks; WAV and AIFF keep them as ID3 frames."""
+    tags = found.tags
+    if tags is None:
+        return []
+    if isinstance(tags, ID3):
+        frames: dict[str, Any] = dict(tags)
+        frame = frames.get(_ID3_FRAMES[key])
+        values = list(getattr(frame, "text", [])) if frame is not None else []
+    else:
+        try:
+            values = tags.get(key) or []
+        except (KeyError, ValueError):
+            values = []
+    cleaned = (" ".join(str(value).split()) for value in values)
+    return [value.encode("utf-8", "replace").decode() for value in cleaned if value]
+
+
+def _digests(stream: BinaryIO) -> tuple[str, str, int]:
+    """Digest of the file, digest of the file without ID3 at its ends, and its size."""
+    start, end, size = _sound_range(stream)
+    whole, inner = hashlib.sha256(), hashlib.sha256()
+    stream.seek(0)
+    position = 0
+    tagged = (start, end) != (0, size)
+    while chunk := stream.read(CHUNK_BYTES):
+        whole.update(chunk)
+        if tagged:
+            view = memoryview(chunk)
+            inner.update(view[max(0, start - position) : max(0, end - position)])
+        position += len(chunk)
+    digest = whole.hexdigest()
+    return digest, inner.hexdigest() if tagged else digest, size
+
+
+def _sound_range(stream: BinaryIO) -> tuple[int, int, int]:
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    head = stream.read(10)
+    start = 0
+    if len(head) == 10 and head[:3] == b"ID3":
+        length = 0
+        for byte in head[6:10]:  # seven bits a byte
+            length = length << 7 | byte & 0x7F
+        start = min(size, 10 + length + (10 if head[5] & 0x10 else 0))
+    end = size
+    if size - start > _ID3V1_BYTES:
+        stream.seek(size - _ID3V1_BYTES)
+        if stream.read(3) == b"TAG":
+            end = size - _ID3V1_BYTES
+    return start, end, size
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:200] or type(error).__name__
+
+
+class _Named:
+    """A stream that tells mutagen the name by which it weighs its guesses."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream = stream
+        self.name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._stream, attribute)

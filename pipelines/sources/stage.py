@@ -1,0 +1,70 @@
+"""The source stage: whatever the source says, as the tables tracks and annotations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.sources.base import Source
+from pipelines.splits.stage import PUBLISHED_FILE
+from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
+from pipelines.tags.units import LISTENED_FILE
+from schemas.digests import digest_of
+from schemas.errors import DataError
+from schemas.receipt import FunnelStep
+from schemas.tables import ANNOTATIONS, TRACKS
+
+
+class SourceStage(Stage):
+    """Reads one source."""
+
+    name = "source"
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.version = source.VERSION
+
+    def settings(self, context: BuildContext) -> Any:
+        content = self._source.settings.model_dump(mode="json")
+        kept = {key: value for key, value in content.items() if key not in self._source.LOCATION_KEYS}
+        return {"source": kept, "inputs": digest_of(self._source.inputs())}
+
+    def run(self, context: BuildContext) -> StageResult:
+        out = context.out
+        tables = self._source.read()
+        if tables.tracks.num_rows == 0:
+            raise DataError(f"{context.where}: the source gave no track; see its path, and exclusions.parquet")
+        made = {
+            TRACKS.filename: TRACKS.write(out, tables.tracks),
+            ANNOTATIONS.filename: ANNOTATIONS.write(out, tables.annotations),
+        }
+        for path, table in ((PUBLISHED_FILE, tables.published), (LISTENED_FILE, _column(tables.listened))):
+            if table is None:
+                out.remove(path)
+                continue
+            with out.writing(path) as stream:
+                pq.write_table(table.sort_by(table.column_names[0]), stream, compression="zstd")
+            made[path] = table.num_rows
+        left = tables.exclusions.num_rows
+        funnel = [
+            FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),
+            FunnelStep(
+                step="read",
+                tracks=tables.tracks.num_rows,
+                artists=int(pc.count_distinct(tables.tracks.column("artist_id")).as_py()),
+                annotations=tables.annotations.num_rows,
+                tags=int(pc.count_distinct(tables.annotations.column("raw_tag")).as_py()),
+            ),
+        ]
+        return StageResult(written(out, made), funnel, list(tables.notes), tables.exclusions)
+
+    def expected(self, context: BuildContext, tracks: int | None) -> str:
+        inputs = len(self._source.inputs())
+        return f"tracks and annotations from {inputs} files, about {human_bytes(200 * (tracks or inputs))}"
+
+
+def _column(ids: pa.Array | None) -> pa.Table | None:
+    return None if ids is None else pa.table({"track_id": ids})

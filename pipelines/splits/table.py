@@ -1,0 +1,137 @@
+"""`tracklore split`: the same splits for any table, outside a dataset."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from pipelines.splits.stratify import Items, stratified_split
+from schemas.errors import DataError, UsageError, suggest
+from schemas.store import Store
+
+_FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
+
+
+def read_table(path: str) -> pa.Table:
+    """Read a Parquet, CSV, TSV or JSONL table, CSV cells as text.
+
+    Raises:
+        UsageError: there is no such file, or its name has another ending.
+        DataError: it is not what its ending says.
+    """
+    store, name = _place(path)
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in _FORMATS:
+        raise UsageError(f"{path}: cannot tell the format; name the file {', '.join(_FORMATS)}")
+    if not store.exists(name):
+        raise UsageError(f"{path}: no such file")
+    with store.open(name) as stream:
+        try:
+            if suffix == ".parquet":
+                return pq.read_table(stream)
+            if suffix == ".jsonl":
+                return pa_json.read_json(stream)
+            delimiter = "\t" if suffix == ".tsv" else ","
+            header = stream.readline().decode("utf-8-sig").rstrip("\r\n")
+            names = next(iter(_cells(header, delimiter)))
+            stream.seek(0)
+            return pa_csv.read_csv(
+                stream,
+                parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types={column: pa.string() for column in names}, strings_can_be_null=False
+                ),
+            )
+        except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+            raise DataError(f"{path}: is no {suffix[1:]} table ({' '.join(str(error).split())})") from error
+
+
+def split_table(
+    path: str,
+    out: str,
+    columns: Mapping[str, str],
+    ratios: Mapping[str, float],
+    *,
+    label_separator: str | None = None,
+    seed: int = 0,
+    effort: int = 1,
+) -> tuple[pa.Table, list[str], dict[str, Sequence[Any]]]:
+    """Split a table and write (id, split) as Parquet.
+
+    Args:
+        columns: the names of the `id`, `group` and `labels` columns.
+        label_separator: when labels are text, what stands between them.
+
+    Returns:
+        the table written, warnings, and the rows that measures need (ids, groups, labels, splits).
+
+    Raises:
+        UsageError: a column that is not there, labels of a kind that needs a separator, an output that is no
+            .parquet file.
+        DataError: an id that is missing or stands twice, a row without a group.
+    """
+    if not out.endswith(".parquet"):
+        raise UsageError(f"--out {out}: the split is written as Parquet; name it with .parquet")
+    table = read_table(path)
+    for role, name in columns.items():
+        if name not in table.column_names:
+            raise UsageError(f"{path}: --{role} {name}: no such column{suggest(name, table.column_names)}")
+    ids = table.column(columns["id"])
+    _require_values(path, ids, columns["id"])
+    _require_unique(path, ids, columns["id"])
+    groups = table.column(columns["group"])
+    _require_values(path, groups, columns["group"])
+    labels = _labels(path, table.column(columns["labels"]), columns["labels"], label_separator)
+    keys, group_keys = ([str(value) for value in column.to_pylist()] for column in (ids, groups))
+    splits, notes = stratified_split(Items(keys, [group_keys], labels), ratios, seed, effort)
+    result = pa.table({columns["id"]: ids, "split": pa.array(splits, pa.string())})
+    order = sorted(range(len(keys)), key=lambda row: keys[row])
+    result = result.take(pa.array(order, pa.int64())).combine_chunks()
+    store, name = _place(out)
+    with store.writing(name) as stream:
+        pq.write_table(result, stream, compression="zstd")
+    return result, notes, {"groups": group_keys, "labels": labels, "splits": splits}
+
+
+def _place(path: str) -> tuple[Store, str]:
+    folder, _, name = path.rpartition("/")
+    return Store(folder or ("/" if path.startswith("/") else ".")), name
+
+
+def _cells(line: str, delimiter: str) -> Any:
+    return csv.reader([line], delimiter=delimiter)
+
+
+def _require_values(path: str, column: pa.ChunkedArray, name: str) -> None:
+    if not column.null_count and "" not in column.unique().to_pylist():
+        return
+    row = next(i for i, value in enumerate(column.to_pylist(), start=1) if value is None or value == "")
+    raise DataError(f"{path}: row {row}: no value in column {name!r}; every row needs one")
+
+
+def _require_unique(path: str, column: pa.ChunkedArray, name: str) -> None:
+    seen: dict[Any, int] = {}
+    for row, value in enumerate(column.to_pylist(), start=1):
+        if value in seen:
+            raise DataError(f"{path}: rows {seen[value]} and {row} have the same {name} {value!r}; ids must differ")
+        seen[value] = row
+
+
+def _labels(path: str, column: pa.ChunkedArray, name: str, separator: str | None) -> Sequence[Sequence[str]]:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [[str(value) for value in row or [] if value is not None] for row in column.to_pylist()]
+    if separator is None:
+        shown = json.dumps(next((v for v in column.to_pylist() if v), ""), default=str)
+        raise UsageError(
+            f"{path}: column {name!r} holds text such as {shown}; say what parts its labels with --label-separator"
+        )
+    values = ("" if value is None else str(value) for value in column.to_pylist())
+    return [[part for part in (piece.strip() for piece in value.split(separator)) if part] for value in values]

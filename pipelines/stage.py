@@ -1,0 +1,110 @@
+"""What a stage is to the build: a digest that says whether it stands, and a run that makes its files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.engine import Engine
+from pipelines.progress import Reporter
+from schemas.manifest import Manifest
+from schemas.receipt import FileEntry, FunnelStep, Receipt
+from schemas.store import Store
+from schemas.tables import EXCLUSIONS
+
+
+@dataclass
+class BuildContext:
+    """What every stage may use.
+
+    Attributes:
+        manifest, where: the recipe, and how errors name it.
+        out: the dataset directory.
+        engine, reporter: how work is run and shown.
+        receipt: what stands; the build replaces it after every stage.
+        check: whether present files are read again instead of trusted by their size.
+    """
+
+    manifest: Manifest
+    where: str
+    out: Store
+    engine: Engine
+    reporter: Reporter
+    receipt: Receipt
+    check: bool = False
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage made.
+
+    Attributes:
+        files: every file, by path below the dataset directory.
+        exclusions: rows of `exclusions` for what left in this stage.
+        shards: the dataset's shard count, from a feature stage.
+    """
+
+    files: Mapping[str, FileEntry]
+    funnel: list[FunnelStep] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    exclusions: pa.Table = field(default_factory=EXCLUSIONS.empty)
+    shards: int | None = None
+
+
+class Stage(ABC):
+    """One stage of a build.
+
+    Attributes:
+        name: as in the receipt.
+        version: raised when the output for the same input changes.
+        after: the stages whose output it reads.
+    """
+
+    name: str
+    version: int
+    after: tuple[str, ...] = ()
+
+    @abstractmethod
+    def settings(self, context: BuildContext) -> Any:
+        """The part of the configuration, and the digests of outside inputs, that its output depends on (JSON)."""
+
+    @abstractmethod
+    def run(self, context: BuildContext) -> StageResult:
+        """Make the stage's files."""
+
+    def expected(self, context: BuildContext, tracks: int | None) -> str:
+        """One line for the plan: what will be made, counts and bytes where they can be known before."""
+        return ""
+
+    def repairable(self) -> bool:
+        """Whether a lost file is made again alone, the rest of the stage being kept."""
+        return False
+
+
+def written(out: Store, rows: Mapping[str, int]) -> dict[str, FileEntry]:
+    """Receipt entries of files just written, by path and rows."""
+    entries = {}
+    for path, count in sorted(rows.items()):
+        size = out.info(path).bytes
+        entries[path] = FileEntry(sha256=out.sha256(path), bytes=size, rows=count)
+    return entries
+
+
+def human_bytes(count: float) -> str:
+    """A size as a person reads it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def shown(items: Iterable[str], limit: int = 3) -> str:
+    """The first few of many, with how many more there are."""
+    listed = list(items)
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""Tags: what people typed becomes one vocabulary, and every track gets its words."""
