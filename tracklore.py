@@ -1,0 +1,188 @@
+"""The command `tracklore`: composes the verbs of `pipelines` and of `train`, which do not know each other."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="tracklore",
+    help="Build datasets for music-and-language models without leaks, and train on them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as splits.seed=1.")
+]
+Workers = Annotated[int | None, typer.Option("--workers", help="Threads here, or workers of another engine.")]
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=_PASS_ON)
+def build(
+    context: typer.Context,
+    manifest: Annotated[str, typer.Argument(help="A YAML file, or the bare name of a shipped manifest.")],
+    out: Annotated[str, typer.Option("--out", help="The dataset directory: a path, gs://, s3:// or memory://.")],
+    only: Annotated[list[str], typer.Option("--only", help="Stages, comma-separated: tags,splits,features.")] = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    check: Annotated[
+        bool, typer.Option("--check", help="Read present files again; trust no size or time.")
+    ] = False,
+    runner: Annotated[str | None, typer.Option("--runner", help="A Beam runner; FnApiRunner by default.")] = None,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when a published split leaks, too.")] = False,
+) -> None:
+    """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
+    from pipelines import cli
+
+    cli.build(
+        manifest,
+        out,
+        only=only,
+        settings=settings,
+        check=check,
+        runner=runner,
+        workers=workers,
+        dry_run=dry_run,
+        strict=strict,
+        flags=context.args,
+    )
+
+
+@app.command()
+def split(
+    table: Annotated[str, typer.Argument(help="A Parquet, CSV, TSV or JSONL table.")],
+    out: Annotated[str, typer.Option("--out", help="The Parquet file to write: the id column and `split`.")],
+    id_column: Annotated[str, typer.Option("--id", help="The column that names a row.")],
+    group: Annotated[str, typer.Option("--group", help="The column that may not be torn apart (artist).")],
+    labels: Annotated[str, typer.Option("--labels", help="The column of labels: a list, or text.")],
+    ratio: Annotated[list[str], typer.Option("--ratio", metavar="NAME=SHARE", help="Once for each split.")],
+    label_separator: Annotated[
+        str | None, typer.Option("--label-separator", help="Between labels in text.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, another split of equal quality.")] = 0,
+    effort: Annotated[int, typer.Option("--effort", help="How long to search; 1 is usual.")] = 1,
+) -> None:
+    """Split any table so that no group is torn and every label has its share."""
+    from pipelines import cli
+
+    cli.split(
+        table,
+        out,
+        columns={"id": id_column, "group": group, "labels": labels},
+        ratios=ratio,
+        label_separator=label_separator,
+        seed=seed,
+        effort=effort,
+    )
+
+
+@app.command()
+def audit(
+    directory: Annotated[str, typer.Argument(help="A dataset directory.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when a published split leaks, too.")] = False,
+) -> None:
+    """Count what splits share, and how each follows the whole. Exit 1 on a leak."""
+    from pipelines import cli
+
+    cli.audit(directory, strict=strict)
+
+
+@app.command()
+def verify(
+    directory: Annotated[str, typer.Argument(help="A dataset directory.")],
+    against: Annotated[str | None, typer.Option("--against", help="Another build of it, to compare.")] = None,
+    workers: Workers = None,
+) -> None:
+    """Read every file that the receipt lists: checksums and schemas. Exit 1 when something differs."""
+    from pipelines import cli
+
+    cli.verify(directory, against=against, workers=workers)
+
+
+@app.command()
+def report(directory: Annotated[str, typer.Argument(help="A dataset directory.")]) -> None:
+    """Write the dataset's page (report.html) and card (README.md)."""
+    from pipelines import cli
+
+    cli.report(directory)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the bare name of a shipped recipe.")],
+    data: Annotated[str, typer.Option("--data", help="The dataset directory.")],
+    out: Annotated[str, typer.Option("--out", help="The run directory.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Train a recipe on a dataset."""
+    from train import cli
+
+    cli.train(recipe, data, out, resume=resume, settings=settings)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run directory.")],
+    data: Annotated[str | None, typer.Option("--data", help="The dataset; the run's own by default.")] = None,
+) -> None:
+    """Measure a run: tagging, and retrieval of music by sentences. Writes metrics.json."""
+    from train import cli
+
+    cli.evaluate(run, data)
+
+
+@app.command()
+def search(
+    run: Annotated[str, typer.Argument(help="A run directory.")],
+    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    top: Annotated[int, typer.Option("--top", help="How many tracks.")] = 10,
+    data: Annotated[str | None, typer.Option("--data", help="The dataset; the run's own by default.")] = None,
+    split_name: Annotated[str | None, typer.Option("--split", help="Only tracks of this split.")] = None,
+) -> None:
+    """Find music by words."""
+    from train import cli
+
+    cli.search(run, query, top=top, data=data, split=split_name)
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option("--out", help="Gets data/ and run/.")] = "demo",
+    workers: Workers = None,
+) -> None:
+    """Build a synthetic corpus, train on it, measure, and find music by words."""
+    from pipelines import cli as pipelines_cli
+    from train import cli as train_cli
+
+    data, run = f"{out}/data", f"{out}/run"
+    pipelines_cli.build("demo", data, workers=workers)
+    train_cli.train("demo", data, run, resume=True)
+    train_cli.evaluate(run, data)
+    for query in ("calm piano", "fast drums", "happy flute"):
+        train_cli.search(run, query, top=3)
+    pipelines_cli.report(data)
+
+
+def main() -> None:
+    """Entry point. A user's mistake is one or two lines and an exit code, never a traceback."""
+    from schemas.errors import TrackloreError
+
+    try:
+        app()
+    except TrackloreError as error:
+        sys.stderr.write(f"tracklore: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("tracklore: interrupted; the same command goes on from here\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

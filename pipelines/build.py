@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,7 +27,7 @@ from schemas.errors import UsageError, suggest
 from schemas.manifest import Manifest
 from schemas.receipt import Receipt, StageEntry, read_receipt
 from schemas.store import Store
-from schemas.tables import EXCLUSIONS
+from schemas.tables import EXCLUSIONS, TRACKS
 
 EXCLUSIONS_STAGE = "exclusions"
 _LOCK_FILE = ".lock"
@@ -69,6 +69,21 @@ class Request:
     engine: Engine
     only: Sequence[str] = ()
     check: bool = False
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a build did.
+
+    Attributes:
+        receipt: as committed (as found, for a dry run).
+        plan: rows (stage, what was to be done, counts and bytes).
+        worked: whether any stage was run.
+    """
+
+    receipt: Receipt
+    plan: list[tuple[str, str, str]]
+    worked: bool
 
 
 def stages_of(request: Request, reporter: Reporter) -> tuple[list[Stage], Source]:
@@ -115,14 +130,19 @@ def selected_names(stages: Sequence[Stage], only: Sequence[str]) -> set[str]:
 
 
 def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) -> list[Planned]:
-    """Decide for every stage whether it stands. Imports no Beam and computes nothing but digests."""
+    """Decide for every stage whether it stands. Imports no Beam and computes nothing but digests; when nothing
+    stands yet, and nothing will be run (`context.dry_run`), not even those."""
     selected = selected_names(stages, only)
     digests: dict[str, str] = {}
     planned = []
-    excluded = EXCLUSIONS.meta(context.out).get("stages", {})
+    excluded = _trusted_exclusions(context)
     for stage in stages:
         before = {name: digests[name] for name in stage.after}
-        digest = digests[stage.name] = digest_of([stage.name, stage.version, stage.settings(context), before])
+        if context.dry_run and not context.receipt.stages:
+            digest = ""
+        else:
+            digest = digest_of([stage.name, stage.version, stage.settings(context), before])
+        digests[stage.name] = digest
         entry = context.receipt.stages.get(stage.name)
         lost: tuple[str, ...] = ()
         if entry is None:
@@ -138,17 +158,26 @@ def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) ->
     return planned
 
 
+def _trusted_exclusions(context: BuildContext) -> dict[str, str]:
+    """The stages, with their digests, whose exclusions the table holds; none when the table is not to be trusted.
+
+    The table says so itself: it is replaced whole, a moment before the receipt.
+    """
+    entry = context.receipt.stages.get(EXCLUSIONS_STAGE)
+    if entry is None or (context.check and any(_lost_files(context, entry))):
+        return {}
+    stages: dict[str, str] = EXCLUSIONS.meta(context.out).get("stages", {})
+    return stages
+
+
 def _lost_files(context: BuildContext, entry: StageEntry) -> Iterator[str]:
     for path, file in entry.files.items():
         if context.out.size(path) != file.bytes or (context.check and context.out.sha256(path) != file.sha256):
             yield path
 
 
-def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> tuple[Receipt, list[Planned]]:
+def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Build:
     """Make what the manifest describes and does not stand yet.
-
-    Returns:
-        the receipt as committed (as found, for a dry run), and the plan.
 
     Raises:
         UsageError: wrong configuration, or a directory of another dataset.
@@ -167,40 +196,40 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> tup
         )
     with _only_build(out, dry_run=dry_run):
         stages, source = stages_of(request, reporter)
-        digest = manifest.digest(without=source.LOCATION_KEYS)
-        receipt = found or Receipt(name=manifest.name, manifest=digest)
+        recipe = manifest.recipe(without=source.LOCATION_KEYS)
+        receipt = found or Receipt(name=manifest.name, manifest=digest_of(recipe))
         context = BuildContext(manifest, request.where, out, request.engine, reporter, receipt, check=request.check)
         if not dry_run:
             out.remove_temporaries()
         planned = plan(stages, context, request.only)
         if dry_run:
-            return receipt, planned
-        context.receipt = _valid_part(receipt, planned).model_copy(update={"manifest": digest})
-        for item in planned:
-            if item.stands or not item.selected:
-                continue
-            _announce(item, context)
-            result = item.stage.run(context)
-            _commit(item, result, context, planned)
+            return Build(receipt, plan_rows(planned, context), False)
+        rows = plan_rows(planned, context)
+        context.receipt = _valid_part(receipt, planned).model_copy(
+            update={"manifest": digest_of(recipe), "recipe": recipe}
+        )
         if context.receipt != found:
             context.receipt.write(out)
-        return context.receipt, planned
+        worked = False
+        for item in planned:
+            if item.selected and not item.stands:
+                worked = True
+                reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
+                _commit(item, item.stage.run(context), context, planned)
+        return Build(context.receipt, rows, worked)
 
 
-def _announce(item: Planned, context: BuildContext) -> None:
-    tracks = _track_count(context.receipt)
-    expected = item.stage.expected(context, tracks)
-    context.reporter.say(f"{item.stage.name}: {expected}")
+def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | None:
+    entry = context.receipt.stages.get("source")
+    if entry is not None:
+        return entry.files[TRACKS.filename].rows
+    source = planned[0].stage
+    return source.expected_tracks() if isinstance(source, SourceStage) else None
 
 
-def _track_count(receipt: Receipt) -> int | None:
-    entry = receipt.stages.get("source")
-    return entry.files["tracks.parquet"].rows if entry else None
-
-
-def expected_lines(planned: Sequence[Planned], context: BuildContext) -> list[tuple[str, str, str]]:
+def plan_rows(planned: Sequence[Planned], context: BuildContext) -> list[tuple[str, str, str]]:
     """The plan as rows (stage, what happens, counts and bytes)."""
-    tracks = _track_count(context.receipt)
+    tracks = _track_count(context, planned)
     rows = []
     for item in planned:
         if item.stands:
@@ -222,9 +251,11 @@ def _valid_part(receipt: Receipt, planned: Sequence[Planned]) -> Receipt:
     kept = {}
     for name, entry in receipt.stages.items():
         item = by_name.get(name)
-        if name == EXCLUSIONS_STAGE or item is None:
+        if name == EXCLUSIONS_STAGE:
+            kept[name] = entry
+        elif item is None:
             continue
-        if item.stands:
+        elif item.stands:
             kept[name] = entry
         elif item.lost and item.stage.repairable():
             files = {path: file for path, file in entry.files.items() if path not in item.lost}
@@ -304,8 +335,3 @@ def _only_build(out: Store, *, dry_run: bool) -> Iterator[None]:
             raise UsageError(f"{out.root}: another build is at work here; wait for it to end") from error
         yield
         path.unlink(missing_ok=True)
-
-
-def with_receipt(context: BuildContext, receipt: Receipt) -> BuildContext:
-    """The same context over another receipt."""
-    return replace(context, receipt=receipt)

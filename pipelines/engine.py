@@ -90,10 +90,10 @@ def run(engine: Engine, wire: Callable[[beam.Pipeline], None], progress: Counter
     Raises:
         DataError: the engine failed, or made no progress.
     """
+    # Beam tells at import which optional clients it has not found; that is no concern of a user's.
+    logging.getLogger().setLevel(logging.ERROR)
     import apache_beam as beam
 
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    logging.getLogger("root").setLevel(logging.ERROR)
     outcome: list[BaseException] = []
 
     def work() -> None:

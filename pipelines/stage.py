@@ -27,6 +27,7 @@ class BuildContext:
         engine, reporter: how work is run and shown.
         receipt: what stands; the build replaces it after every stage.
         check: whether present files are read again instead of trusted by their size.
+        dry_run: only the plan is wanted.
     """
 
     manifest: Manifest
@@ -36,6 +37,7 @@ class BuildContext:
     reporter: Reporter
     receipt: Receipt
     check: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,11 @@ class RunTasks(beam.PTransform):  # type: ignore[misc]
         return (
             pipeline
             | "Count" >> beam.Create([self._pending])
-            | "Number" >> beam.FlatMap(range)
+            | "Number" >> beam.FlatMap(_numbers)
             | "Spread" >> beam.Reshuffle()
             | "Run" >> beam.ParDo(self._run)
         )
+
+
+def _numbers(count: int) -> list[int]:
+    return list(range(count))

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 
 RATIO_TOLERANCE = 0.001
@@ -118,16 +117,17 @@ class Manifest(Section):
             raise ValueError(f"pairs.split is {self.pairs.split!r}, which splits.ratios does not name")
         return self
 
-    def digest(self, without: Iterable[str] = ()) -> str:
-        """Digest of everything that can change a byte of the dataset; `without` names source keys (where
-        things lie) that cannot."""
+    def recipe(self, without: Iterable[str] = ()) -> dict[str, Any]:
+        """Everything that can change a byte of the dataset, as JSON; `without` names source keys (where things
+        lie) that cannot."""
         content = self.model_dump(mode="json")
         content["source"] = {k: v for k, v in content["source"].items() if k not in set(without)}
-        return digest_of(content)
+        return content
 
 
 def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:
-    """Return ratios that sum to 1 exactly.
+    """Return ratios that sum to 1, in the one order of splits: train, valid, test, then others by name. So the
+    order in which a person writes them decides nothing.
 
     Raises:
         ValueError: none, one that is not positive, or a sum that misses 1 by more than 0.001.
@@ -140,7 +140,13 @@ def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:
     total = sum(ratios.values())
     if abs(total - 1) > RATIO_TOLERANCE + 1e-12:
         raise ValueError(f"the ratios sum to {total:g}, not to 1")
-    return {name: ratio / total for name, ratio in ratios.items()}
+    return {name: ratios[name] / total for name in split_order(ratios)}
+
+
+def split_order(names: Iterable[str]) -> list[str]:
+    """Split names in the order in which they are searched, printed and drawn."""
+    known = {"train": 0, "valid": 1, "test": 2}
+    return sorted(names, key=lambda name: (known.get(name, len(known)), name))
 
 
 def validated(model: type[M], content: Any, where: str, prefix: str = "") -> M:

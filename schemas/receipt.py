@@ -5,7 +5,7 @@ It holds no clock, host, path or worker count, so the same manifest on the same 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,7 +65,8 @@ class Receipt(_Strict):
 
     Attributes:
         name: the manifest's name; a directory belongs to one name.
-        manifest: digest of the whole manifest as resolved.
+        manifest: digest of `recipe`.
+        recipe: the manifest as resolved, without what says where things lie.
         shards: how many shards every feature of the dataset has; fixed by the first feature build.
         stages: by stage name.
     """
@@ -73,6 +74,7 @@ class Receipt(_Strict):
     format: int = FORMAT
     name: str
     manifest: Digest
+    recipe: dict[str, Any] = {}
     shards: int | None = None
     stages: dict[str, StageEntry] = {}
 

@@ -37,8 +37,8 @@ class SourceTables:
     Attributes:
         tracks, annotations: the tracks, and what is said of them.
         exclusions: tracks that did not come in, and why.
-        published: the published split if there is one (columns track_id, split).
-        listened: ids of the tracks in the listening data, or None when the recipe has none.
+        published: the published split if there is one.
+        listened: the tracks in the listening data, or None when the recipe has none.
         notes: what a person should know of how the source was read.
     """
 
@@ -46,7 +46,7 @@ class SourceTables:
     annotations: pa.Table
     exclusions: pa.Table = field(default_factory=EXCLUSIONS.empty)
     published: pa.Table | None = None
-    listened: pa.Array | None = None
+    listened: pa.Table | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -107,6 +107,10 @@ class Source(ABC):
     @abstractmethod
     def read(self) -> SourceTables:
         """Read the tables."""
+
+    @abstractmethod
+    def expected_tracks(self) -> int | None:
+        """About how many tracks there are, when that is known without reading them; for the plan."""
 
     @abstractmethod
     def audio(self) -> Store | None:

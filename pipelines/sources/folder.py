@@ -10,8 +10,6 @@ import io
 from pathlib import PurePosixPath
 from typing import Any
 
-import pandas as pd
-
 from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, common_names
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
 from pipelines.sources.inventory import probe_files
@@ -59,6 +57,9 @@ class Folder(Source):
 
     def audio(self) -> Store:
         return self._store
+
+    def expected_tracks(self) -> int:
+        return len(self._files())
 
     def inputs(self) -> dict[str, str]:
         digests = {path: probe.sha256 or str(probe.reason) for path, probe in self._probed().items()}
@@ -166,6 +167,8 @@ class Folder(Source):
         name = self._metadata_path()
         if name is None:
             return {}
+        import pandas as pd
+
         where = f"{self._store.root}/{name}"
         try:
             text = self._store.read_text(name)

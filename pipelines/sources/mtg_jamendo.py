@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
 from schemas.errors import UsageError
 from schemas.reasons import Reason
 from schemas.store import Store
-from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
+from schemas.tables import ANNOTATIONS, EXCLUSIONS, PUBLISHED, TRACKS
 
 PARTS = {"train": "train", "validation": "valid", "test": "test"}
 _HEADER = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
@@ -64,6 +62,9 @@ class MtgJamendo(Source):
                 return path
         raise UsageError(f"source.path: {self._store.root} has neither {name} nor {nested}")
 
+    def expected_tracks(self) -> int:
+        return sum(self._store.read_bytes(path).count(b"\n") - 1 for path in self._files.values())
+
     def inputs(self) -> dict[str, str]:
         return {part: self._store.sha256(path) for part, path in self._files.items()}
 
@@ -73,7 +74,7 @@ class MtgJamendo(Source):
     def read(self) -> SourceTables:
         tracks: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        published: list[tuple[str, str]] = []
+        published: list[dict[str, str]] = []
         excluded: list[dict[str, Any]] = []
         seen: set[str] = set()
         for part, path in self._files.items():
@@ -85,16 +86,13 @@ class MtgJamendo(Source):
                     continue
                 seen.add(track_id)
                 tracks.append(track)
-                published.append((track_id, PARTS[part]))
+                published.append({"track_id": track_id, "split": PARTS[part]})
                 annotations.extend({"track_id": track_id, "source": kind, "raw_tag": tag} for kind, tag in tags)
         return SourceTables(
             TRACKS.from_rows(tracks),
             ANNOTATIONS.from_rows(annotations),
             EXCLUSIONS.from_rows(excluded),
-            published=pa.table(
-                {"track_id": [i for i, _ in published], "split": [split for _, split in published]},
-                schema=pa.schema([("track_id", pa.string()), ("split", pa.string())]),
-            ),
+            published=PUBLISHED.from_rows(published),
         )
 
 

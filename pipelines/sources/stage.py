@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.sources.base import Source
-from pipelines.splits.stage import PUBLISHED_FILE
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
-from pipelines.tags.units import LISTENED_FILE
 from schemas.digests import digest_of
 from schemas.errors import DataError
 from schemas.receipt import FunnelStep
-from schemas.tables import ANNOTATIONS, TRACKS
+from schemas.tables import ANNOTATIONS, LISTENED, PUBLISHED, TRACKS
 
 
 class SourceStage(Stage):
@@ -41,13 +37,11 @@ class SourceStage(Stage):
             TRACKS.filename: TRACKS.write(out, tables.tracks),
             ANNOTATIONS.filename: ANNOTATIONS.write(out, tables.annotations),
         }
-        for path, table in ((PUBLISHED_FILE, tables.published), (LISTENED_FILE, _column(tables.listened))):
+        for schema, table in ((PUBLISHED, tables.published), (LISTENED, tables.listened)):
             if table is None:
-                out.remove(path)
-                continue
-            with out.writing(path) as stream:
-                pq.write_table(table.sort_by(table.column_names[0]), stream, compression="zstd")
-            made[path] = table.num_rows
+                out.remove(schema.filename)
+            else:
+                made[schema.filename] = schema.write(out, table)
         left = tables.exclusions.num_rows
         funnel = [
             FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),
@@ -61,10 +55,11 @@ class SourceStage(Stage):
         ]
         return StageResult(written(out, made), funnel, list(tables.notes), tables.exclusions)
 
+    def expected_tracks(self) -> int | None:
+        """As the source says."""
+        return self._source.expected_tracks()
+
     def expected(self, context: BuildContext, tracks: int | None) -> str:
-        inputs = len(self._source.inputs())
-        return f"tracks and annotations from {inputs} files, about {human_bytes(200 * (tracks or inputs))}"
-
-
-def _column(ids: pa.Array | None) -> pa.Table | None:
-    return None if ids is None else pa.table({"track_id": ids})
+        return "tracks and annotations" + (
+            "" if tracks is None else f" of {tracks} tracks, about {human_bytes(200 * tracks)}"
+        )

@@ -17,7 +17,8 @@ def draw_pairs(tracks: Sequence[tuple[str, str]], count: int, seed: int) -> list
     """
     ordered = sorted(tracks, key=lambda pair: (stable_hash(pair[0], seed), pair[0]))
     seen: set[str] = set()
-    fresh, repeated = [], []
+    fresh: list[tuple[str, str]] = []
+    repeated: list[tuple[str, str]] = []
     for pair in ordered:
         (repeated if pair[1] in seen else fresh).append(pair)
         seen.add(pair[1])

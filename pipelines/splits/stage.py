@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.splits.pairs import draw_pairs
-from pipelines.splits.stratify import Items, stratified_split
 from pipelines.stage import BuildContext, Stage, StageResult, written
 from schemas.receipt import FunnelStep
-from schemas.tables import LABELS, PAIRS, SPLITS, TRACKS
+from schemas.tables import LABELS, PAIRS, PUBLISHED, SPLITS, TRACKS
 
 DEFAULT_SCHEME = "default"
 PUBLISHED_SCHEME = "published"
-PUBLISHED_FILE = "published.parquet"
 
 
 class SplitsStage(Stage):
@@ -34,17 +31,16 @@ class SplitsStage(Stage):
     def run(self, context: BuildContext) -> StageResult:
         out, settings = context.out, context.manifest.splits
         tracks = TRACKS.read(out, ["track_id", "artist_id", "recording_id"])
-        labels = LABELS.read(out)
-        rows = labels.join(tracks, "track_id").sort_by("track_id").to_pylist()
+        by_id = {row["track_id"]: row for row in tracks.to_pylist()}
+        rows = [{**by_id[row["track_id"]], **row} for row in LABELS.read(out).to_pylist()]
         assigned, notes = assign(rows, settings.ratios, settings.seed, settings.effort)
         listed = [
             {"scheme": DEFAULT_SCHEME, "fold": 0, "track_id": row["track_id"], "split": split}
             for row, split in zip(rows, assigned, strict=True)
         ]
-        if out.exists(PUBLISHED_FILE):
-            with out.open(PUBLISHED_FILE) as stream:
-                published = pq.read_table(stream)
-            listed += [{"scheme": PUBLISHED_SCHEME, "fold": 0, **row} for row in published.to_pylist()]
+        if out.exists(PUBLISHED.filename):
+            published = PUBLISHED.read(out).to_pylist()
+            listed += [{"scheme": PUBLISHED_SCHEME, "fold": 0, **row} for row in published]
         made = {SPLITS.filename: SPLITS.write(out, SPLITS.from_rows(listed))}
         pairs = context.manifest.pairs
         if pairs is not None:
@@ -85,6 +81,9 @@ def assign(
         the split of each row, and warnings. An unlabelled track is `student` when what it is tied to (artist,
         recording) lies in no split but the first; else `none`, for it would leak.
     """
+    # Late: the compiler behind the search takes a second to load, and a build that stands needs none.
+    from pipelines.splits.stratify import Items, stratified_split
+
     first = next(iter(ratios))
     labelled = [row for row in rows if row["caption"] is not None]
     items = Items(

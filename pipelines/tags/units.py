@@ -11,10 +11,9 @@ from pipelines.tags.rules import load_rules
 from pipelines.tags.steps import drop_artist_names, drop_low_scores, drop_overtagged, keep_listened
 from schemas.manifest import TagsSection
 from schemas.store import Store
-from schemas.tables import ANNOTATIONS, TRACKS
+from schemas.tables import ANNOTATIONS, LISTENED, TRACKS
 
 GROUPS_PER_UNIT = 16
-LISTENED_FILE = "listened.parquet"
 
 
 def unit_count(out: Store) -> int:
@@ -59,10 +58,8 @@ def cleaned_unit(out: Store, number: int, settings: TagsSection) -> tuple[pa.Tab
     """
     annotations = read_unit(out, number)
     counts = [_count("annotated", annotations)]
-    if out.exists(LISTENED_FILE):
-        with out.open(LISTENED_FILE) as stream:
-            listened = pq.read_table(stream).column(0).combine_chunks()
-        annotations = keep_listened(annotations, listened)
+    if out.exists(LISTENED.filename):
+        annotations = keep_listened(annotations, LISTENED.read(out).column("track_id").combine_chunks())
         counts.append(_count("in the listening data", annotations))
     annotations = drop_low_scores(annotations, settings.min_score)
     counts.append(

@@ -8,7 +8,9 @@ from schemas.tables.dropped_tags import DROPPED_TAGS
 from schemas.tables.exclusions import EXCLUSIONS
 from schemas.tables.interactions import INTERACTIONS
 from schemas.tables.labels import LABELS
+from schemas.tables.listened import LISTENED
 from schemas.tables.pairs import PAIRS
+from schemas.tables.published import PUBLISHED
 from schemas.tables.splits import SPLITS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
@@ -16,7 +18,20 @@ from schemas.tables.tracks import TRACKS
 
 TABLES: dict[str, TableSchema] = {
     table.name: table
-    for table in (TRACKS, ANNOTATIONS, TAGS, DROPPED_TAGS, LABELS, SPLITS, PAIRS, INTERACTIONS, TARGETS, EXCLUSIONS)
+    for table in (
+        TRACKS,
+        ANNOTATIONS,
+        TAGS,
+        DROPPED_TAGS,
+        LABELS,
+        SPLITS,
+        PAIRS,
+        PUBLISHED,
+        LISTENED,
+        INTERACTIONS,
+        TARGETS,
+        EXCLUSIONS,
+    )
 }
 
 __all__ = [
@@ -25,7 +40,9 @@ __all__ = [
     "EXCLUSIONS",
     "INTERACTIONS",
     "LABELS",
+    "LISTENED",
     "PAIRS",
+    "PUBLISHED",
     "SPLITS",
     "TABLES",
     "TAGS",

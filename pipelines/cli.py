@@ -1,0 +1,186 @@
+"""The verbs of the pipelines, as functions that `tracklore.py` gives to the command line. Imports are late."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas.errors import DataError, UsageError
+
+
+def build(
+    manifest: str,
+    out: str,
+    *,
+    only: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    check: bool = False,
+    runner: str | None = None,
+    workers: int | None = None,
+    dry_run: bool = False,
+    strict: bool = False,
+    flags: Sequence[str] = (),
+) -> None:
+    """`tracklore build`.
+
+    Raises:
+        UsageError: wrong configuration.
+        DataError: a source or an engine failed, or the default split leaks.
+    """
+    from pipelines.build import Request
+    from pipelines.build import build as run_build
+    from pipelines.engine import DEFAULT_RUNNER, Engine, check_flags
+    from pipelines.progress import Reporter
+    from pipelines.show import console, show_plan, show_result
+    from schemas.manifest import load_manifest
+    from schemas.store import Store
+
+    check_flags(flags)
+    engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags))
+    loaded, where, base = load_manifest(manifest, settings)
+    names = [name.strip() for part in only for name in part.split(",") if name.strip()]
+    # A path typed after --set starts where the user stands, not where the manifest lies.
+    here = any(setting.startswith("source.") for setting in settings)
+    request = Request(loaded, where, None if here else base, Store(out), engine, names, check)
+    result = run_build(request, Reporter(), dry_run=dry_run)
+    if dry_run:
+        show_plan(console(), result.plan)
+        return
+    if not result.worked:
+        console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
+        return
+    from pipelines.views import write_views
+
+    content = write_views(request.out)
+    show_result(console(), request.out, result.receipt, content)
+    if content is not None:
+        _refuse_leaks(out, content, strict=strict)
+
+
+def split(
+    table: str,
+    out: str,
+    *,
+    columns: Mapping[str, str],
+    ratios: Sequence[str],
+    label_separator: str | None = None,
+    seed: int = 0,
+    effort: int = 1,
+) -> None:
+    """`tracklore split`.
+
+    Raises:
+        UsageError: a ratio or a column that cannot be.
+        DataError: rows without an id or a group.
+    """
+    from pipelines.show import console, show_split
+    from pipelines.splits.table import split_table
+
+    parsed = parse_ratios(ratios)
+    if effort < 1:
+        raise UsageError(f"--effort {effort}: at least 1")
+    result, notes, rows = split_table(
+        table, out, columns, parsed, label_separator=label_separator, seed=seed, effort=effort
+    )
+    show_split(console(), rows, parsed)
+    for note in notes:
+        console(stderr=True).print(f"warning: {note}", markup=False, soft_wrap=True)
+    console().print(f"{result.num_rows} rows written to {out}", markup=False, soft_wrap=True)
+
+
+def parse_ratios(ratios: Sequence[str]) -> dict[str, float]:
+    """Parse `train=0.7` and the like; normalise.
+
+    Raises:
+        UsageError: not of that form, a name twice, or a sum that is not 1.
+    """
+    from schemas.manifest import normalised_ratios
+
+    parsed: dict[str, float] = {}
+    for text in ratios:
+        name, equals, value = text.partition("=")
+        try:
+            ratio = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise UsageError(f"--ratio {text}: write --ratio train=0.7")
+        if name.strip() in parsed:
+            raise UsageError(f"--ratio {text}: {name.strip()!r} is given twice")
+        parsed[name.strip()] = ratio
+    try:
+        return normalised_ratios(parsed)
+    except ValueError as error:
+        raise UsageError(f"--ratio: {error}") from error
+
+
+def audit(directory: str, *, strict: bool = False) -> None:
+    """`tracklore audit`.
+
+    Raises:
+        UsageError: there is no dataset with splits.
+        DataError: the default split shares an artist or a recording; with `strict`, any split does.
+    """
+    from pipelines.audit import audit as run_audit
+    from pipelines.show import console, show_audit
+    from schemas.store import Store
+
+    content = run_audit(Store(directory))
+    show_audit(console(), content)
+    _refuse_leaks(directory, content, strict=strict)
+
+
+def verify(directory: str, *, against: str | None = None, workers: int | None = None) -> None:
+    """`tracklore verify`.
+
+    Raises:
+        UsageError: there is no dataset.
+        DataError: a file is not what the receipt says, or two builds differ.
+    """
+    from pipelines.progress import Reporter
+    from pipelines.show import console
+    from pipelines.verify import compare
+    from pipelines.verify import verify as run_verify
+    from schemas.store import Store
+
+    result = run_verify(Store(directory), Reporter(), _workers(workers))
+    problems = list(result.problems)
+    if against is not None:
+        problems += compare(Store(directory), Store(against))
+    for line in problems:
+        console().print(line, markup=False, highlight=False, soft_wrap=True)
+    if problems:
+        raise DataError(f"{directory}: {len(problems)} problems in {result.files} files")
+    console().print(f"{directory}: {result.files} files, {result.bytes:,} bytes: all as the receipt says")
+
+
+def report(directory: str) -> None:
+    """`tracklore report`.
+
+    Raises:
+        UsageError: there is no dataset.
+    """
+    from pipelines.show import console
+    from pipelines.views import write_views
+    from schemas.store import Store
+
+    write_views(Store(directory))
+    console().print(f"{directory}/report.html and README.md written", markup=False, soft_wrap=True)
+
+
+def _workers(workers: int | None) -> int:
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least one worker is needed")
+    return workers or os.cpu_count() or 1
+
+
+def _refuse_leaks(directory: str, content: Mapping[str, Any], *, strict: bool) -> None:
+    from pipelines.audit import DEFAULT_SCHEME, leaks
+
+    for scheme in sorted({entry["scheme"] for entry in content["schemes"]}):
+        found = leaks(content, scheme)
+        if found and (strict or scheme == DEFAULT_SCHEME):
+            raise DataError(
+                f"{directory}: the split {scheme!r} shares {found} artists or recordings; see audit.json"
+            )

@@ -1,0 +1,7 @@
+"""x"""
+
+from schemas.store import Store
+
+
+def write_report(out: Store, audit: object) -> None:
+    pass

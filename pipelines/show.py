@@ -1,0 +1,126 @@
+"""What a build prints: the plan, the funnel, the exclusions, the audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.splits.measures import label_counts, label_distance, share_deviation
+from schemas.reasons import Reason
+from schemas.receipt import Receipt
+from schemas.store import Store
+from schemas.tables import EXCLUSIONS
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where results go; progress goes to the other stream."""
+    return Console(stderr=stderr, highlight=False)
+
+
+def show_result(out_console: Console, out: Store, receipt: Receipt, audit: Mapping[str, Any] | None) -> None:
+    """All that a build tells when it ends."""
+    show_funnel(out_console, receipt)
+    show_exclusions(out_console, out)
+    if audit is not None:
+        show_audit(out_console, audit)
+
+
+def show_split(out_console: Console, rows: Mapping[str, Sequence[Any]], ratios: Mapping[str, float]) -> None:
+    """How a split of a table turned out."""
+    names = list(ratios)
+    vocabulary = sorted({label for labels in rows["labels"] for label in labels})
+    counts, sizes = label_counts(rows["labels"], rows["splits"], names, vocabulary)
+    table = _table("Split", "split", "rows", "share", "groups", "labels")
+    for place, name in enumerate(names):
+        groups = {group for group, split in zip(rows["groups"], rows["splits"], strict=True) if split == name}
+        share = sizes[place] / max(1, sizes.sum())
+        cells = (f"{sizes[place]:,}", f"{share:.1%}", f"{len(groups):,}", f"{(counts[place] > 0).sum():,}")
+        table.add_row(name, *cells)
+    out_console.print(table)
+    mean, largest = share_deviation(counts, ratios, names)
+    out_console.print(
+        f"label distance {label_distance(counts, sizes):.5f}; a label's share is {mean:.2%} off on average, "
+        f"{largest:.2%} at most",
+        soft_wrap=True,
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def show_plan(out_console: Console, rows: Sequence[tuple[str, str, str]]) -> None:
+    """The plan of a build."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "what", "counts and bytes"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out_console.print(table)
+
+
+def show_funnel(out_console: Console, receipt: Receipt) -> None:
+    """How many tracks, artists, tags and annotations each step left."""
+    table = _table("Funnel", "step", "tracks", "artists", "tags", "annotations")
+    for name, stage in receipt.stages.items():
+        for step in stage.funnel:
+            counts = (step.tracks, step.artists, step.tags, step.annotations)
+            table.add_row(f"{name}: {step.step}", *("" if n is None else f"{n:,}" for n in counts))
+    out_console.print(table)
+    for name, stage in receipt.stages.items():
+        for note in stage.notes:
+            out_console.print(f"{name}: {note}", markup=False, highlight=False)
+
+
+def show_exclusions(out_console: Console, out: Store, listed: int = 3) -> None:
+    """How many left, at which stage, why, and the first of them."""
+    rows = EXCLUSIONS.read(out).to_pylist()
+    if not rows:
+        out_console.print("Exclusions: none")
+        return
+    counts = Counter((row["stage"], row["reason"]) for row in rows)
+    table = Table(title="Exclusions", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in ("stage", "reason", "tracks", "meaning", "first"):
+        table.add_column(name, overflow="fold")
+    for (stage, reason), count in sorted(counts.items()):
+        first = [row["id"] for row in rows if (row["stage"], row["reason"]) == (stage, reason)][:listed]
+        table.add_row(stage, reason, f"{count:,}", Reason(reason).meaning, ", ".join(first))
+    out_console.print(table)
+
+
+def show_audit(out_console: Console, content: Mapping[str, Any]) -> None:
+    """Leaks and balance of every scheme."""
+    for entry in content["schemes"]:
+        name = entry["scheme"] + (f", fold {entry['fold']}" if entry["fold"] else "")
+        table = _table(f"Audit of the split {name!r}", "split", "tracks", "share", "artists", "tags")
+        for split, row in entry["splits"].items():
+            share = f"{row['share']:.1%}" if row["labelled"] else ""
+            table.add_row(split, f"{row['tracks']:,}", share, f"{row['artists']:,}", f"{row['tags']:,}")
+        out_console.print(table)
+        shared, deviation = entry["shared"], entry["share_deviation"]
+        out_console.print(
+            f"shared between splits: {shared['artists']['count']} artists, "
+            f"{shared['recordings']['count']} recordings, {shared['captions']} captions; label distance {entry['label_distance']:.5f}; "
+            f"a tag's share is {deviation['mean']:.2%} off on average, {deviation['largest']:.2%} at most",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for kind in ("artists", "recordings"):
+            for key, places in list(shared[kind]["first"].items())[:5]:
+                out_console.print(f"  {kind[:-1]} {key!r} is in {', '.join(places)}", markup=False, highlight=False)
+        few = entry["few_artists"]
+        if few:
+            out_console.print(
+                f"{len(few)} (tag, split) pairs rest on few artists, such as {few[0]['tag']!r} in "
+                f"{few[0]['split']}; see audit.json",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
