@@ -107,7 +107,8 @@ def show_audit(out_console: Console, content: Mapping[str, Any]) -> None:
         shared, deviation = entry["shared"], entry["share_deviation"]
         out_console.print(
             f"shared between splits: {shared['artists']['count']} artists, "
-            f"{shared['recordings']['count']} recordings, {shared['captions']} captions; label distance {entry['label_distance']:.5f}; "
+            f"{shared['recordings']['count']} recordings, {shared['captions']} captions; "
+            f"label distance {entry['label_distance']:.5f}; "
             f"a tag's share is {deviation['mean']:.2%} off on average, {deviation['largest']:.2%} at most",
             highlight=False,
             soft_wrap=True,

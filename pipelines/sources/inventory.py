@@ -71,7 +71,7 @@ class _Memory:
             return {}
         try:
             with self._store.open(self._file) as stream:
-                table = pq.read_table(stream)
+                table = pq.ParquetFile(stream).read()  # read_table would load the dataset machinery, and pandas
             known = dict(zip(table.column("key").to_pylist(), table.column("probe").to_pylist(), strict=True))
         except (OSError, pa.ArrowInvalid, KeyError):
             return {}
