@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pipelines.synthesis.score import Score
+from pipelines.synthesis.score import DENSE_FROM, Score
 
 Played = tuple[float, float, int, float]
 """A note inside its bar: onset and length in quarter notes, MIDI pitch, gain."""
@@ -35,7 +35,7 @@ def _drone(score: Score, chord: Sequence[int]) -> list[Played]:
 
 
 def _block(score: Score, chord: Sequence[int]) -> list[Played]:
-    step = 1.0 if score.density > 0.4 else 2.0
+    step = 0.5 if score.density >= DENSE_FROM else 1.0 if score.density > 0.4 else 2.0
     onsets = [step * i for i in range(int(score.beats_per_bar / step))] or [0.0]
     return [(onset, step * 0.8, pitch, 0.5) for onset in onsets for pitch in chord]
 
@@ -79,6 +79,11 @@ def _stab(score: Score, chord: Sequence[int]) -> list[Played]:
     return [(onset, 0.2, pitch, 0.6) for onset in onsets if onset < score.beats_per_bar for pitch in chord]
 
 
+def shimmer(score: Score, chord: Sequence[int]) -> list[Played]:
+    """Return the layer that a dense piece adds: the chord broken into sixteenths an octave up."""
+    return [(0.25 * i, 0.22, chord[i % len(chord)] + 12, 0.45) for i in range(4 * score.beats_per_bar)]
+
+
 COMP_STYLES: dict[str, CompStyle] = {
     "pad": _pad,
     "drone": _drone,
@@ -113,7 +118,15 @@ def _walk(score: Score, root: int) -> list[Played]:
 
 
 def _slap(score: Score, root: int) -> list[Played]:
-    steps = ((0.0, 0, 0.4), (0.75, 0, 0.2), (1.0, 12, 0.15), (1.75, 10, 0.2), (2.5, 0, 0.3), (3.0, 12, 0.15), (3.5, 7, 0.3))
+    steps = (
+        (0.0, 0, 0.4),
+        (0.75, 0, 0.2),
+        (1.0, 12, 0.15),
+        (1.75, 10, 0.2),
+        (2.5, 0, 0.3),
+        (3.0, 12, 0.15),
+        (3.5, 7, 0.3),
+    )
     return [(onset, length, root + step, 0.9) for onset, step, length in steps if onset < score.beats_per_bar]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.synthesis.accompaniment import BASS_STYLES, COMP_STYLES, voicing
-from pipelines.synthesis.percussion import PATTERNS
-from pipelines.synthesis.score import Hit, Note, Score
+from pipelines.synthesis.accompaniment import BASS_STYLES, COMP_STYLES, shimmer, voicing
+from pipelines.synthesis.percussion import PATTERNS, TAMBOURINE
+from pipelines.synthesis.score import DENSE_FROM, MINIMAL_BELOW, Hit, Note, Score
 
 STEPS_PER_BEAT = 4
 STROKES = {"x": 1.0, "o": 0.5}
+FILLED = frozenset({"hat", "ride", "shaker"})
+"""Drums that a dense piece plays on every sixteenth, and a minimal one leaves out."""
+
 SYNTHETIC_BASS = frozenset({"techno", "hip hop", "drum and bass", "chiptune", "ambient"})
 
 
@@ -28,7 +31,9 @@ def arrange(score: Score) -> tuple[list[Note], list[Hit]]:
         # A A B A: enough return to be a tune, enough change to be heard out.
         motif = motifs[1 if number % 4 == 2 else 0]
         notes += _lead(score, motif, degree, start, beat, rng)
-        notes += _comp(score, degree, start, beat)
+        # A minimal piece leaves every second bar to the lead.
+        if number % 2 == 0 or score.density >= MINIMAL_BELOW:
+            notes += _comp(score, degree, start, beat)
         notes += _bass(score, degree, start, beat)
         hits += _drums(score, start, beat, rng)
     end = score.seconds - 0.02
@@ -44,7 +49,8 @@ def _motif(score: Score, rng: np.random.Generator) -> list[tuple[float, int, flo
     """Return a bar of melody: (position in quarter notes, scale degrees above the chord, gain)."""
     steps = np.arange(score.beats_per_bar * STEPS_PER_BEAT)
     weight = np.where(steps % 4 == 0, 1.0, np.where(steps % 2 == 0, 0.55, 0.18 if score.density > 0.55 else 0.0))
-    wanted = (0.45 + 2.3 * score.density) * score.beats_per_bar * min(1.0, 150.0 / score.bpm)
+    # Counted by the second, not by the beat: a slow piece can be dense and a fast one minimal.
+    wanted = (0.6 + 6.4 * score.density**1.4) * score.beats_per_bar * 60.0 / score.bpm
     count = int(np.clip(round(wanted), 1, np.count_nonzero(weight)))
     chosen = np.sort(rng.choice(steps, size=count, replace=False, p=weight / weight.sum()))
     degree = int(rng.choice((0, 2, 4)))
@@ -68,22 +74,28 @@ def _lead(
 ) -> list[Note]:
     centre = {-1: 53, 0: 69, 1: 86}[score.register]
     ends = [position for position, _, _ in motif[1:]] + [float(score.beats_per_bar)]
-    # Happy tunes bounce, the others sing.
-    held = 0.6 if score.mode == "major" and score.bpm >= 100 else 0.97
+    # Lively tunes in major bounce and are doubled at the octave, the others sing.
+    held = 0.5 if score.lively else 0.97
     notes = []
     for (position, offset, gain), until in zip(motif, ends, strict=True):
         pitch = score.pitch(degree + offset)
         pitch += 12 * round((centre - pitch) / 12)
         onset = start + _swung(score, position) * beat
         length = max(0.09, (until - position) * beat * held)
-        notes.append(Note(score.lead, onset, length, pitch, gain * float(rng.uniform(0.85, 1.0))))
+        gain *= float(rng.uniform(0.85, 1.0))
+        notes.append(Note(score.lead, onset, length, pitch, gain))
+        if score.lively:
+            notes.append(Note(score.lead, onset, length, pitch + 12, 0.75 * gain))
     return notes
 
 
 def _comp(score: Score, degree: int, start: float, beat: float) -> list[Note]:
     if score.comp is None:
         return []
-    played = COMP_STYLES[score.comp_style](score, voicing(score, degree))
+    chord = voicing(score, degree)
+    played = COMP_STYLES[score.comp_style](score, chord)
+    if score.density >= DENSE_FROM:
+        played = played + shimmer(score, chord)
     return [
         Note(score.comp, start + _swung(score, position) * beat, max(0.08, length * beat), pitch, gain)
         for position, length, pitch, gain in played
@@ -105,9 +117,13 @@ def _drums(score: Score, start: float, beat: float, rng: np.random.Generator) ->
     if score.pattern is None:
         return []
     hits = []
-    for drum, line, level in PATTERNS[score.pattern]:
+    lines = PATTERNS[score.pattern] + (TAMBOURINE if score.lively else ())
+    for drum, line, level in lines:
+        if drum in FILLED and score.density < MINIMAL_BELOW:
+            continue
         for step, mark in enumerate(line[: score.beats_per_bar * STEPS_PER_BEAT]):
-            if mark in STROKES:
+            between = mark == "-" and drum in FILLED and score.density >= DENSE_FROM
+            if mark in STROKES or between:
                 onset = start + _swung(score, step / STEPS_PER_BEAT) * beat
-                hits.append(Hit(drum, onset, level * STROKES[mark] * float(rng.uniform(0.85, 1.0))))
+                hits.append(Hit(drum, onset, level * STROKES.get(mark, 0.6) * float(rng.uniform(0.85, 1.0))))
     return hits

@@ -15,6 +15,7 @@ from schemas.digests import stable_hash
 from schemas.errors import UsageError
 
 TRACKS_PER_ALBUM = 4
+MP3_SHARE = 0.36
 SHORT_S = 1.5
 DEFECTS = ("truncated", "silent", "too_short", "not_audio", "duplicate")
 """What can be wrong with a file, in the order in which it is planted."""
@@ -25,7 +26,7 @@ class DemoTrack:
     """A file of the corpus, with what is said of it and what is true.
 
     Attributes:
-        track_id: `demo-0001`, …; ids tell nothing of the artist or the defect.
+        track_id: `demo-0001`, …: the sound tracks, then the defective ones.
         artist_name: as written on this track.
         artist_key: the artist in truth, equal for all spellings.
         album, title, year: as written.
@@ -71,7 +72,7 @@ def compose(artists: int = 60, tracks: int = 480, seed: int = 0) -> Corpus:
     """
     if artists < 2 or tracks <= artists:
         raise UsageError(
-            f"the demo needs at least 2 artists and more tracks than artists, got artists={artists}, tracks={tracks}"
+            f"demo needs 2 artists or more and more tracks than artists, got artists={artists}, tracks={tracks}"
         )
     names = artist_names(artists, seed)
     styles = [_style(number, seed) for number in range(artists)]
@@ -92,7 +93,9 @@ def _style(artist: int, seed: int) -> Style:
     # The second genre's distance grows with each turn, so that every pair of genres meets sooner or later.
     second = (first + 1 + (artist // len(names)) * 2) % len(names)
     genres = (names[first],) if rng.random() < 0.25 else (names[first], names[second])
-    timbres = sorted({timbre for genre in genres for timbre in (*GENRES[genre].leads, *GENRES[genre].comps) if timbre})
+    timbres = sorted(
+        {timbre for genre in genres for timbre in (*GENRES[genre].leads, *GENRES[genre].comps) if timbre}
+    )
     count = min(3, len(timbres))
     return Style(genres, tuple(str(name) for name in rng.choice(timbres, size=count, replace=False)))
 
@@ -113,7 +116,9 @@ def _defective(
     nth = len(sound) // len(names) + 1 + place
     track_id = f"demo-{number + 1:04d}"
     if defect == "duplicate":
-        original = next(track for track in sound if track.artist_key != normalised(names[artist]))
+        # Not by the artist of two spellings, where there is another: each defect stays a case of its own.
+        others = [track for track in sound if track.artist_key != normalised(names[artist])]
+        original = next((track for track in others if track.artist_key != normalised(names[0])), others[0])
         copy = _track(track_id, names[artist], nth, title_of(number, seed), original.score, defect, seed)
         # Same recording, same encoding: only the name, the folder and the embedded tags differ.
         stem, suffix = copy.path.rsplit(".", 1)[0], original.path.rsplit(".", 1)[1]
@@ -133,7 +138,9 @@ def _track(
     tags = true_tags(score)
     # Two tracks of the corpus carry their artist's name as a tag.
     own_name = artist if track_id in ("demo-0002", "demo-0005") else None
-    suffix = {"truncated": "flac", "not_audio": "mp3"}.get(defect or "") or ("flac", "mp3")[int(rng.random() < 0.4)]
+    suffix = {"truncated": "flac", "not_audio": "mp3"}.get(defect or "") or ("flac", "mp3")[
+        int(rng.random() < MP3_SHARE)
+    ]
     return DemoTrack(
         track_id=track_id,
         artist_name=artist,
@@ -148,5 +155,3 @@ def _track(
         score=score,
         defect=defect,
     )
-
-

@@ -90,7 +90,9 @@ DIRT: dict[str, tuple[str, ...]] = {
 """Clean tag: all its variants, the likelier first. No variant belongs to two tags."""
 
 
-def dirty(tags: tuple[str, ...], artist_name: str | None, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
+def dirty(
+    tags: tuple[str, ...], artist_name: str | None, rng: np.random.Generator
+) -> tuple[tuple[str, float], ...]:
     """Return annotations as people type them: (raw tag, score in 1, …, 100), the highest score first.
 
     Every clean tag comes in one form at least, a few in two. Some tracks get a tag that says nothing of the music,

@@ -64,7 +64,7 @@ GENRES: dict[str, Genre] = {
         bpm=(122, 150),
         minor=0.7,
         leads=("synthesizer", "bells", "organ", "marimba"),
-        comps=("synthesizer", "synthesizer", "organ", "piano"),
+        comps=("synthesizer", "synthesizer", "marimba", "piano"),
         styles=("stab", "arpeggio"),
         basses=("offbeat", "offbeat", "eighths"),
         patterns=("four on the floor",),
@@ -76,7 +76,7 @@ GENRES: dict[str, Genre] = {
         bpm=(66, 156),
         minor=0.4,
         leads=("flute", "violin", "harp", "guitar"),
-        comps=("guitar", "guitar", "harp"),
+        comps=("guitar", "guitar", "harp", "marimba"),
         styles=("strum", "strum", "arpeggio"),
         basses=(None, None, "halves"),
         patterns=(None, "hands"),
@@ -207,7 +207,10 @@ def draw_score(style: Style, seed: int) -> Score:
     bpm = float(np.exp(rng.uniform(np.log(genre.bpm[0]), np.log(genre.bpm[1]))))
     density = float(rng.uniform(*genre.density))
     register = int(rng.choice(genre.registers))
-    tone = float(rng.uniform(*genre.tone)) + 0.25 * register + (0.12 if mode == "major" else -0.12)
+    lively = mode == "major" and bpm >= 100
+    tone = (
+        float(rng.uniform(*genre.tone)) + 0.25 * register + (0.45 if lively else 0.1 if mode == "major" else -0.2)
+    )
     patterns = genre.patterns
     return Score(
         genre=name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipelines.synthesis.score import Score
+from pipelines.synthesis.score import DENSE_FROM, MINIMAL_BELOW, Score
 
 MAX_TAGS = 8
 
@@ -60,11 +60,11 @@ def _instrument(name: str) -> Callable[[Score], bool]:
 
 def _acoustic(score: Score) -> bool:
     plugged = {"synthesizer", "electric guitar"}
-    return score.genre in ("folk", "classical", "waltz", "lullaby") and not plugged & _timbres(score)
+    return score.genre in ("folk", "classical", "waltz") and not plugged & _timbres(score)
 
 
 def _happy(score: Score) -> bool:
-    return score.mode == "major" and score.bpm >= 100 and score.register >= 0 and score.genre != "metal"
+    return score.lively and score.register >= 0 and score.genre != "metal"
 
 
 def _sad(score: Score) -> bool:
@@ -72,7 +72,7 @@ def _sad(score: Score) -> bool:
 
 
 def _calm(score: Score) -> bool:
-    return score.bpm < 96 and score.pattern is None and score.density < 0.4
+    return score.bpm < 96 and score.pattern is None and score.density < 0.33
 
 
 def _energetic(score: Score) -> bool:
@@ -84,33 +84,33 @@ def _dark(score: Score) -> bool:
 
 
 def _sleep(score: Score) -> bool:
-    return score.genre == "lullaby" or (score.genre == "ambient" and score.density < 0.12)
+    return score.bpm < 66 and score.pattern is None and score.register >= 0
 
 
 RULES: tuple[tuple[str, str, Callable[[Score], bool]], ...] = (
     *((name, "genre", _genre(name)) for name in GENRE_TAGS),
     *((name, "instrument", _instrument(name)) for name in INSTRUMENTS),
-    ("drums", "instrument", _kit),
     ("electronic", "genre", lambda s: s.genre in ELECTRONIC and "synthesizer" in _timbres(s)),
-    ("acoustic", "character", _acoustic),
     ("happy", "mood", _happy),
     ("sad", "mood", _sad),
     ("calm", "mood", _calm),
     ("energetic", "mood", _energetic),
     ("dark", "mood", _dark),
-    ("dreamy", "mood", lambda s: s.echo >= 0.42),
-    ("slow", "tempo", lambda s: s.bpm < 72),
+    ("dreamy", "mood", lambda s: s.echo >= 0.45),
+    ("slow", "tempo", lambda s: s.bpm < 70),
     ("fast", "tempo", lambda s: s.bpm >= 146),
+    ("minimal", "character", lambda s: s.density < MINIMAL_BELOW),
+    ("dense", "character", lambda s: s.density >= DENSE_FROM),
+    ("deep", "character", lambda s: s.register == -1),
+    ("bright", "character", lambda s: s.register == 1),
     ("lo fi", "character", lambda s: s.lofi),
+    ("percussion", "instrument", lambda s: s.pattern is not None and s.pattern.startswith("hands")),
+    ("drums", "instrument", _kit),
+    ("bass", "instrument", lambda s: s.bass_style in ("slap", "offbeat")),
+    ("acoustic", "character", _acoustic),
     ("80s", "decade", lambda s: s.pattern in ("machine", "chip") or s.genre == "chiptune"),
     ("dance", "activity", lambda s: s.pattern in ("four on the floor", "funk")),
     ("sleep", "activity", _sleep),
-    ("percussion", "instrument", lambda s: s.pattern is not None and s.pattern.startswith("hands")),
-    ("bass", "instrument", lambda s: s.bass_style in ("slap", "offbeat")),
-    ("deep", "character", lambda s: s.register == -1),
-    ("bright", "character", lambda s: s.register == 1),
-    ("minimal", "character", lambda s: s.density < 0.22),
-    ("dense", "character", lambda s: s.density >= 0.75),
 )
 """Clean tag, its category, and when it is true. A track keeps the first `MAX_TAGS` true ones."""
 

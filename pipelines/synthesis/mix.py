@@ -16,7 +16,7 @@ Samples = NDArray[np.float32]
 ROOM = ((0.019, 0.16), (0.031, 0.13), (0.047, 0.10), (0.071, 0.07))
 """Early reflections: (seconds, gain)."""
 
-LEVELS = {"lead": 0.85, "comp": 0.62, "bass": 0.75, "drums": 0.7}
+LEVELS = {"lead": 0.85, "comp": 0.75, "bass": 0.75, "drums": 0.7}
 FADE_S = 0.8
 
 
@@ -63,16 +63,17 @@ def _tilt(mix: Samples, tone_: float) -> Samples:
     if tone_ == 0:
         return mix
     a = np.float32(1 - np.exp(-2 * np.pi * 1200 / SAMPLE_RATE))
-    low = lfilter(np.array([a], dtype=np.float32), np.array([1, a - 1], dtype=np.float32), mix).astype(np.float32)
+    low: Samples = lfilter(np.array([a], dtype=np.float32), np.array([1, a - 1], dtype=np.float32), mix).astype(
+        np.float32
+    )
     gain = np.float32(10 ** (7 * tone_ / 20))
-    tilted: Samples = low / gain + (mix - low) * gain
-    return tilted
+    return low / gain + (mix - low) * gain
 
 
 def _worn(mix: Samples, seed: int) -> Samples:
     """Narrow the band to 90–3,200 Hz and add hiss and crackle."""
     band = butter(2, (90, 3200), "bandpass", fs=SAMPLE_RATE, output="sos").astype(np.float32)
-    out = sosfilt(band, mix).astype(np.float32)
+    out: Samples = sosfilt(band, mix).astype(np.float32)
     rng = np.random.default_rng((seed, 1))
     level = np.float32(np.sqrt(np.mean(np.square(out))) + 1e-6)
     out += rng.standard_normal(len(out), dtype=np.float32) * level * np.float32(0.05)

@@ -25,7 +25,8 @@ _SECOND = (
 _ALBUM = ("After Hours", "First Light", "Long Roads", "Open Windows", "Rooms", "Seasons", "Small Hours", "The Map")
 _TITLE_FIRST = (
     "Across the", "After the", "Behind the", "Beyond the", "Letters from the", "Mornings at the", "Nights at the",
-    "Notes from the", "One More", "Return to the", "Song of the", "The Last", "The Other", "Under the", "Waiting for the",
+    "Notes from the", "One More", "Return to the", "Song of the", "The Last", "The Other", "Under the",
+    "Waiting for the",
 )  # fmt: skip
 _TITLE_SECOND = (
     "Attic", "Avenue", "Beach", "Canal", "Clock", "Courtyard", "Ferry", "Field", "Fountain", "Gate", "Hill",

@@ -37,7 +37,8 @@ def _drop(seconds: float, start: float, end: float, fall: float, decay: float) -
 
 def _ring(seconds: float, hz: tuple[float, ...], decay: float) -> NDArray[np.float64]:
     t = _time(seconds)
-    return np.sum([np.sin(2 * np.pi * f * t) for f in hz], axis=0) / len(hz) * np.exp(-t / decay)
+    wave: NDArray[np.float64] = np.sum([np.sin(2 * np.pi * f * t) for f in hz], axis=0)
+    return wave / len(hz) * np.exp(-t / decay)
 
 
 def _clap() -> NDArray[np.float64]:
@@ -68,6 +69,7 @@ DRUMS: dict[str, Callable[[], NDArray[np.float64]]] = {
     "cowbell": lambda: _ring(0.25, (562.0, 845.0, 1690.0), 0.07) * 1.3,
     "low conga": lambda: _drop(0.35, 235, 165, 0.03, 0.12),
     "high conga": lambda: _drop(0.3, 400, 300, 0.02, 0.07) + 0.15 * _noise(0.3, 0.01, 1500, 5000, 30),
+    "tambourine": lambda: 0.7 * _noise(0.16, 0.05, 6500, 10500, 33) + 0.3 * _ring(0.16, (6900.0, 7900.0), 0.06),
     "shaker": lambda: _noise(0.1, 0.04, 4500, 9500, 31) * np.minimum(_time(0.1) / 0.02, 1),
     "chip kick": lambda: np.sign(_drop(0.14, 300, 60, 0.03, 0.5)) * np.exp(-_time(0.14) / 0.05),
     "chip snare": lambda: np.repeat(_noise(0.13, 0.05, 600, 9000, 32)[::4], 4)[: round(0.13 * SAMPLE_RATE)],
@@ -166,3 +168,6 @@ PATTERNS: dict[str, Pattern] = {
     ),
 }
 """Pattern: (drum, strokes, level) lines."""
+
+TAMBOURINE: Pattern = (("tambourine", "--x---x---x---x-", 0.5),)
+"""What a lively piece adds to its pattern."""

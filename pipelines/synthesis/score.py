@@ -7,6 +7,10 @@ from dataclasses import dataclass
 SAMPLE_RATE = 22_050
 """Samples per second of everything that the demo renders (mono)."""
 
+MINIMAL_BELOW = 0.24
+DENSE_FROM = 0.75
+"""Densities at which a piece is called minimal or dense, and played so."""
+
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 MINOR = (0, 2, 3, 5, 7, 8, 10)
 
@@ -63,6 +67,11 @@ class Score:
     def scale(self) -> tuple[int, ...]:
         """Semitones of the seven scale degrees above the tonic."""
         return MAJOR if self.mode == "major" else MINOR
+
+    @property
+    def lively(self) -> bool:
+        """Whether it bounces: in major, at a walking pace or faster."""
+        return self.mode == "major" and self.bpm >= 100
 
     def pitch(self, degree: int) -> int:
         """Return the MIDI pitch of a scale degree, counted from the tonic; octaves continue both ways."""

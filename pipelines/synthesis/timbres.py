@@ -27,6 +27,10 @@ def frequency_of(pitch: int) -> float:
     return float(440.0 * 2.0 ** ((pitch - 69) / 12))
 
 
+def _float32(wave: NDArray[np.float64]) -> Samples:
+    return wave.astype(np.float32)
+
+
 def _time(seconds: float) -> NDArray[np.float64]:
     return np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
 
@@ -39,26 +43,30 @@ def _cycle(frequency: float, gains: Callable[[NDArray[np.float64]], NDArray[np.f
     # Quadratic phases spread the harmonics over the period: the same colour with a lower crest.
     spectrum[1 : count + 1] = gains(k) * np.exp(-1j * np.pi * k * k / count)
     wave = np.fft.irfft(spectrum)
-    return (wave / np.abs(wave).max()).astype(np.float32)
+    return _float32(wave / np.abs(wave).max())
 
 
 def _read(cycle: Samples, phase: NDArray[np.float64]) -> Samples:
     """Read a cycle at a phase given in periods."""
     index = (phase * CYCLE).astype(np.int64) & (CYCLE - 1)
-    return cycle[index]
+    read: Samples = cycle[index]
+    return read
 
 
-def _phase(frequency: float, t: NDArray[np.float64], vibrato_hz: float = 0.0, cents: float = 0.0) -> NDArray[np.float64]:
+def _phase(
+    frequency: float, t: NDArray[np.float64], vibrato_hz: float = 0.0, cents: float = 0.0
+) -> NDArray[np.float64]:
     """Return the running phase in periods; the vibrato sets in over the first 0.3 s."""
     if not cents:
         return frequency * t
     swing = frequency * (2.0 ** (cents / 1200) - 1) / (2 * np.pi * vibrato_hz)
     onset = np.minimum(t / 0.3, 1.0)
-    return frequency * t + swing * onset * (1 - np.cos(2 * np.pi * vibrato_hz * t))
+    phase: NDArray[np.float64] = frequency * t + swing * onset * (1 - np.cos(2 * np.pi * vibrato_hz * t))
+    return phase
 
 
 def _attack(t: NDArray[np.float64], seconds: float) -> Samples:
-    return np.minimum(t / seconds, 1.0).astype(np.float32)
+    return _float32(np.minimum(t / seconds, 1.0))
 
 
 def _formants(hz: NDArray[np.float64], peaks: Sequence[tuple[float, float, float]]) -> NDArray[np.float64]:
@@ -79,7 +87,9 @@ def _partials(t: NDArray[np.float64], rows: Sequence[tuple[float, float, float]]
         # 60 dB down is silence: the rest of a fast partial is not computed.
         n = min(len(t), int(7.0 / decay * SAMPLE_RATE) + 1)
         turns = ((hz * t[:n]) % 1.0).astype(np.float32)
-        out[:n] += np.float32(amplitude) * np.exp(np.float32(-decay) * time[:n]) * np.sin(np.float32(2 * np.pi) * turns)
+        out[:n] += (
+            np.float32(amplitude) * np.exp(np.float32(-decay) * time[:n]) * np.sin(np.float32(2 * np.pi) * turns)
+        )
     return out
 
 
@@ -91,7 +101,11 @@ def piano(hz: float, seconds: float) -> Samples:
     """Struck strings: stretched partials, high ones gone first, a short hammer knock."""
     t = _time(min(seconds, 3.0))
     rows = [
-        (k * hz * (1 + 0.0004 * k * k) ** 0.5, k**-1.1 * abs(np.sin(np.pi * k / 8)) + 0.02, 0.9 + hz / 500 + 0.55 * k)
+        (
+            k * hz * (1 + 0.0004 * k * k) ** 0.5,
+            k**-1.1 * abs(np.sin(np.pi * k / 8)) + 0.02,
+            0.9 + hz / 500 + 0.55 * k,
+        )
         for k in range(1, 13)
     ]
     out = _partials(t, rows) * _attack(t, 0.003)
@@ -132,18 +146,25 @@ def marimba(hz: float, seconds: float) -> Samples:
 def bells(hz: float, seconds: float) -> Samples:
     """A cast bell: inharmonic partials with a minor third, ringing on."""
     t = _time(min(seconds, 4.0))
-    table = ((1.0, 0.5, 0.9), (2.0, 0.8, 1.2), (2.4, 0.5, 1.5), (3.0, 0.35, 1.9), (4.0, 0.6, 2.1), (5.43, 0.45, 2.8))
+    table = (
+        (1.0, 0.5, 0.9),
+        (2.0, 0.8, 1.2),
+        (2.4, 0.5, 1.5),
+        (3.0, 0.35, 1.9),
+        (4.0, 0.6, 2.1),
+        (5.43, 0.45, 2.8),
+    )
     upper = ((6.8, 0.35, 3.6), (8.2, 0.25, 4.5), (10.9, 0.2, 6.0))
     return _partials(t, [(r * hz, a, d) for r, a, d in table + upper]) * _attack(t, 0.002)
 
 
 def organ(hz: float, seconds: float) -> Samples:
-    """Pipes: a few even drawbars, no decay, a slow tremulant."""
+    """Pipes: a few even drawbars, no decay, a rotor that turns 6.6 times a second."""
     t = _time(seconds)
     bars = {1: 1.0, 2: 0.9, 3: 0.55, 4: 0.7, 6: 0.4, 8: 0.5, 12: 0.2, 16: 0.25}
     cycle = _cycle(hz, lambda k: np.array([bars.get(int(n), 0.0) for n in k]))
-    tremulant = (1 + 0.16 * np.sin(2 * np.pi * 6.6 * t)).astype(np.float32)
-    return _read(cycle, _phase(hz, t)) * _attack(t, 0.012) * tremulant
+    tremulant = (1 + 0.35 * np.sin(2 * np.pi * 6.6 * t)).astype(np.float32)
+    return _read(cycle, _phase(hz, t, 6.6, 12.0)) * _attack(t, 0.012) * tremulant
 
 
 def flute(hz: float, seconds: float) -> Samples:
@@ -183,7 +204,7 @@ def synthesizer(hz: float, seconds: float) -> Samples:
     dull = _cycle(hz, lambda k: k**-1.0 / (1 + (k * hz / 900) ** 3))
     opening = (0.3 + 0.7 * np.exp(-t / 0.35)).astype(np.float32)
     out = np.zeros(len(t), dtype=np.float32)
-    for cents, start in ((-14.0, 0.0), (0.0, 0.31), (15.0, 0.67)):
+    for cents, start in ((-8.0, 0.0), (0.0, 0.31), (9.0, 0.67)):
         phase = _phase(hz * 2.0 ** (cents / 1200), t) + start
         out += _read(bright, phase) * opening + _read(dull, phase) * (1 - opening)
     return out * _attack(t, 0.006)
@@ -202,7 +223,8 @@ def electric_guitar(hz: float, seconds: float) -> Samples:
     cycle = _cycle(hz, lambda k: k**-0.35 / (1 + (k * hz / 4200) ** 6) * _formants(k * hz, ((2300.0, 0.6, 1.5),)))
     twin = _read(cycle, _phase(hz, t)) + _read(cycle, _phase(hz * 1.004, t) + 0.4)
     pick = (1 + 1.5 * np.exp(-t / 0.05)).astype(np.float32)
-    return np.tanh(1.8 * twin * pick * np.exp(-0.35 * t).astype(np.float32)) * _attack(t, 0.002)
+    driven: Samples = np.tanh(1.8 * twin * pick * np.exp(-0.35 * t).astype(np.float32))
+    return driven * _attack(t, 0.002)
 
 
 def bass(hz: float, seconds: float) -> Samples:
@@ -220,12 +242,12 @@ def sub(hz: float, seconds: float) -> Samples:
 
 
 TIMBRES: dict[str, tuple[Callable[[float, float], Samples], float, float]] = {
-    "piano": (piano, 0.95, 0.08),
+    "piano": (piano, 1.3, 0.08),
     "guitar": (guitar, 0.95, 0.06),
     "harp": (harp, 1.0, 0.3),
-    "marimba": (marimba, 1.0, 0.2),
-    "bells": (bells, 0.8, 0.5),
-    "organ": (organ, 0.5, 0.05),
+    "marimba": (marimba, 1.5, 0.2),
+    "bells": (bells, 0.95, 0.5),
+    "organ": (organ, 0.85, 0.05),
     "flute": (flute, 0.75, 0.06),
     "violin": (violin, 0.6, 0.1),
     "trumpet": (trumpet, 0.6, 0.05),
@@ -249,7 +271,7 @@ def _tone(timbre: str, pitch: int, seconds: float) -> Samples:
 
 @lru_cache(maxsize=256)
 def _ramp(count: int) -> Samples:
-    ramp: Samples = (0.5 + 0.5 * np.cos(np.linspace(0, np.pi, count))).astype(np.float32)
+    ramp = _float32(0.5 + 0.5 * np.cos(np.linspace(0, np.pi, count)))
     ramp.flags.writeable = False
     return ramp
 
