@@ -15,7 +15,7 @@ from schemas.manifest import FeatureSection, validated
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
 
-_NOT_FEATURES = frozenset({"base", "decode", "stage", "shard_task"})
+_NOT_FEATURES = frozenset({"base", "decode", "stage", "shard_task", "quiet"})
 
 
 class FeatureSettings(BaseModel):

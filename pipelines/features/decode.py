@@ -20,6 +20,8 @@ from schemas.store import Store
 Waveform = npt.NDArray[np.float32]
 # Where MP3 and Opus headers state a length in whole packets, a shorter end is no damage.
 _END_SLACK_S = 0.15
+_RUN_UP_S = 0.5
+_LEANING = frozenset({"MP3", "OGG"})
 
 
 class ExcludedError(Exception):
@@ -94,9 +96,11 @@ def _by_soundfile(
     with soundfile.SoundFile(str(local) if local is not None else stream) as file:
         first, wanted = window.frames(file.frames, file.samplerate)
         try:
+            # A frame of these leans on those before it: what follows a seek is only right after a run-up.
+            run_up = min(first, round(_RUN_UP_S * file.samplerate)) if file.format in _LEANING else 0
             if first:
-                file.seek(first)
-            samples = file.read(wanted, dtype="float32", always_2d=file.channels > 1)
+                file.seek(first - run_up)
+            samples = file.read(run_up + wanted, dtype="float32", always_2d=file.channels > 1)[run_up:]
         except soundfile.LibsndfileError as error:
             detail = f"{path}: the decoder stopped within {first / file.samplerate:.1f} s and the end: {error}"
             raise ExcludedError(_reason_of(str(error)), detail) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.features.base import Feature
+from pipelines.features.quiet import quiet_decoders
 from pipelines.sources.base import Source
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
 from pipelines.tasks import Task, TaskSet, run_tasks
@@ -58,7 +59,9 @@ class FeatureStage(Stage):
                 "audio": audio.root,
             },
         )
-        for result in run_tasks(work, out, context.engine, context.reporter).values():
+        with quiet_decoders():
+            results = run_tasks(work, out, context.engine, context.reporter)
+        for result in results.values():
             keys = ("sha256", "bytes", "rows")
             entries[result["path"]] = FileEntry.model_validate({key: result[key] for key in keys})
             excluded.extend(result["exclusions"])

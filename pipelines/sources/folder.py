@@ -49,11 +49,14 @@ class Folder(Source):
 
     def __init__(self, settings: FolderSettings, context: SourceContext) -> None:
         super().__init__(settings, context)
-        if settings.path is None:
-            raise UsageError("source.path: is required; set it with --set source.path=DIR")
-        self._store = context.store(settings.path, "source.path")
+        self._store = self._located()
         self._probes: dict[str, Probe] | None = None
         self._listed: list[FileInfo] | None = None
+
+    def _located(self) -> Store:
+        if self.settings.path is None:
+            raise UsageError("source.path: is required; set it with --set source.path=DIR")
+        return self.context.store(self.settings.path, "source.path")
 
     def audio(self) -> Store:
         return self._store

@@ -1,0 +1,141 @@
+"""The demo corpus: composed and played into a folder of audio, then read as any folder is.
+
+What is said of a track, and who made it, comes from the composition; which files are sound, silent, cut off or no
+audio at all is found out as with any other folder.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field
+
+from pipelines.progress import counter
+from pipelines.sources.base import SourceTables
+from pipelines.sources.folder import AUDIO_SUFFIXES, Folder, FolderSettings
+from pipelines.synthesis import Corpus, compose, encode
+from pipelines.tasks import Task, TaskContext, TaskSet, forget_tasks, run_tasks
+from schemas.digests import canonical_json, digest_of
+from schemas.errors import UsageError
+from schemas.store import Store
+from schemas.tables import ANNOTATIONS
+
+SYNTHESIS_VERSION = 1
+TRACKS_PER_TASK = 40
+MARKER = "corpus.json"
+_LABEL = "source.music"
+
+
+class DemoSettings(FolderSettings):
+    """The keys of `source:` for the demo.
+
+    Attributes:
+        artists, tracks: how many sound tracks by how many artists; five broken files come on top.
+        seed: another seed, other music.
+        path: the folder that the music is played into; `music` below the dataset by default.
+    """
+
+    artists: int = Field(default=60, ge=3, le=1000)
+    tracks: int = Field(default=480, ge=6, le=20_000)
+    seed: int = Field(default=0, ge=0)
+
+
+class Demo(Folder):
+    """See the module."""
+
+    VERSION = 1
+    Settings = DemoSettings
+    settings: DemoSettings
+
+    @cached_property
+    def _corpus(self) -> Corpus:
+        return compose(self.settings.artists, self.settings.tracks, self.settings.seed)
+
+    def _located(self) -> Store:
+        return Store(self.settings.path or f"{self.context.out.root.rstrip('/')}/music")
+
+    def expected_tracks(self) -> int:
+        return self.settings.tracks + 5
+
+    def inputs(self) -> dict[str, str]:
+        self._play()
+        return super().inputs()
+
+    def read(self) -> SourceTables:
+        tables = super().read()
+        kept = set(tables.tracks.column("track_id").to_pylist())
+        rows = [
+            {"track_id": track.track_id, "source": "demo", "raw_tag": tag, "score": score}
+            for track in self._corpus.tracks
+            if track.track_id in kept
+            for tag, score in track.raw_tags
+        ]
+        return SourceTables(tables.tracks, ANNOTATIONS.from_rows(rows), tables.exclusions, notes=tables.notes)
+
+    def _metadata_path(self) -> str | None:
+        return None
+
+    def _metadata_rows(self) -> dict[str, dict[str, str]]:
+        return {
+            track.path: {
+                "track_id": track.track_id,
+                "artist": track.artist_name,
+                "album": track.album,
+                "title": track.title,
+                "year": str(track.year),
+            }
+            for track in self._corpus.tracks
+        }
+
+    def _play(self) -> None:
+        """Write the files that are not there yet. A folder of other music is never written into."""
+        wanted = canonical_json(
+            {key: getattr(self.settings, key) for key in ("artists", "tracks", "seed")}
+            | {"version": SYNTHESIS_VERSION}
+        )
+        found = self._store.read_text(MARKER) if self._store.exists(MARKER) else None
+        if found != wanted:
+            others = [i.path for i in self._store.list() if i.path.endswith(tuple(AUDIO_SUFFIXES))]
+            if found is None and others:
+                raise UsageError(
+                    f"source.path: {self._store.root} holds other music; give the demo a folder of its own"
+                )
+            for path in others:
+                self._store.remove(path)
+            self._store.write_text(MARKER, wanted)
+        present = {info.path for info in self._store.list()}
+        missing = [n for n, track in enumerate(self._corpus.tracks) if track.path not in present]
+        tasks = []
+        for start in range(0, len(missing), TRACKS_PER_TASK):
+            numbers = missing[start : start + TRACKS_PER_TASK]
+            digest = digest_of([wanted, numbers])
+            tasks.append(Task(digest[:24], digest, {"numbers": numbers}, len(numbers)))
+        if not tasks:
+            return
+        keys = ("artists", "tracks", "seed")
+        shared = {"root": self._store.root, "corpus": {key: getattr(self.settings, key) for key in keys}}
+        work = TaskSet(_LABEL, "pipelines.sources.demo:play_tracks", tasks, shared)
+        self.context.reporter.say(f"{_LABEL}: playing {len(missing)} pieces")
+        run_tasks(work, self.context.out, self.context.engine, self.context.reporter)
+        forget_tasks(_LABEL, self.context.out)
+
+
+def play_tracks(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    """Synthesise and write some tracks of the corpus."""
+    corpus = compose(**context.shared["corpus"])
+    store = Store(context.shared["root"])
+    progress = counter(context.label)
+
+    def one(number: int) -> None:
+        track = corpus.tracks[number]
+        store.write_bytes(track.path, encode(track))
+        progress.advance()
+
+    with ThreadPoolExecutor(context.threads) as pool:
+        list(pool.map(one, spec["numbers"]))
+    return {}
+
+
+SOURCE = Demo
