@@ -170,12 +170,12 @@ def demo(
     pipelines_cli.report(data)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point. A user's mistake is one or two lines and an exit code, never a traceback."""
     from schemas.errors import TrackloreError
 
     try:
-        app()
+        app(arguments)
     except TrackloreError as error:
         sys.stderr.write(f"tracklore: {error}\n")
         sys.exit(error.exit_code)
