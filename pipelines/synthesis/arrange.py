@@ -31,8 +31,9 @@ def arrange(score: Score) -> tuple[list[Note], list[Hit]]:
         # A A B A: enough return to be a tune, enough change to be heard out.
         motif = motifs[1 if number % 4 == 2 else 0]
         notes += _lead(score, motif, degree, start, beat, rng)
-        # A minimal piece leaves every second bar to the lead.
-        if number % 2 == 0 or score.density >= MINIMAL_BELOW:
+        # A minimal piece leaves every second bar to the lead, unless the chords are held.
+        held = score.comp_style in ("pad", "drone")
+        if number % 2 == 0 or held or score.density >= MINIMAL_BELOW:
             notes += _comp(score, degree, start, beat)
         notes += _bass(score, degree, start, beat)
         hits += _drums(score, start, beat, rng)

@@ -51,7 +51,7 @@ def score() -> Score:
 
 @pytest.fixture(scope="session")
 def flux() -> Callable[[NDArray[np.float32], float], Signal]:
-    """The rise of log energy below a frequency, summed over bands, every `HOP_S`: high where something is struck."""
+    """The rise of log energy below a frequency, summed over bands, every `HOP_S`: high at a stroke."""
 
     def measure(sound: NDArray[np.float32], below_hz: float) -> Signal:
         hop = round(HOP_S * SAMPLE_RATE)
