@@ -84,7 +84,8 @@ def misspellings(totals: Mapping[str, int], normaliser: Normaliser) -> dict[str,
         from the misspelt key to the right one. Only long keys without digits, that no curated line names, with
         the same first letter, and at most a fifth as common; two keys of a `distinct` line stay apart.
     """
-    long = {key for key in totals if len(key) >= SHORTEST_MISSPELT and not any(c.isdigit() for c in key)}
+    # A letter may be missing from the wrong one, not from the right one.
+    long = {key for key in totals if len(key) >= SHORTEST_MISSPELT - 1 and not any(c.isdigit() for c in key)}
     index: dict[str, list[str]] = defaultdict(list)
     for key in long:
         for shorter in _one_less(key):
@@ -98,6 +99,7 @@ def misspellings(totals: Mapping[str, int], normaliser: Normaliser) -> dict[str,
             right
             for right in near
             if right[0] == wrong[0]
+            and len(right) >= SHORTEST_MISSPELT
             and totals[right] >= TIMES_MORE_COMMON * totals[wrong]
             and not _kept_apart(wrong, right, normaliser)
             and _is_one_slip(wrong, right)

@@ -140,7 +140,7 @@ class Normaliser:
             return words
         if last.endswith("ies") and len(last) > 4:
             return f"{before}{space}{last[:-3]}y"
-        if last.endswith(("ches", "shes", "xes", "sses")):
+        if last.endswith(("ches", "shes", "xes", "sses", "tzes")):
             return f"{before}{space}{last[:-2]}"
         return f"{before}{space}{last[:-1]}"
 
