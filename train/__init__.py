@@ -1,0 +1,1 @@
+"""The trainer: reads a dataset directory through `schemas`, trains, measures, searches. Never imports `pipelines`."""
