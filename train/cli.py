@@ -142,6 +142,12 @@ def _print_found(query: str, rows: list[dict[str, Any]]) -> None:
     for name in ("title", "artist", "tags", "split", "file"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        texts = (row["title"] or row["track_id"], row["artist"], ", ".join(row["tags"]), row["split"], row["audio_uri"])
+        texts = (
+            row["title"] or row["track_id"],
+            row["artist"],
+            ", ".join(row["tags"]),
+            row["split"],
+            row["audio_uri"],
+        )
         table.add_row(str(row["rank"]), f"{row['score']:.3f}", *(escape(text or "") for text in texts))
     _console().print(table)

@@ -1,18 +1,18 @@
 """A run directory: what a training leaves behind, and needs no dataset or hub to be used again.
 
-    RUN/
-      recipe.json          the recipe as resolved
-      data.json            which dataset: name, digests, the feature's specification; nothing of where it lies
-      location.json        where the dataset lay, as given on the command line; part of no digest
-      tokenizer.json       the text vocabulary
-      text_config.json     the text encoder's architecture
-      model.safetensors    the best weights so far, with the input's mean and standard deviation
-      checkpoints/last.safetensors   everything that --resume needs
-      history.jsonl        a row a logged step: epoch, step, loss, lr, valid_loss, the objective's figures
-      state.json           how far it came, the best step, notes
-      metrics.json         what evaluate measured
-      embeddings.parquet   a cache of search
-      logs/                TensorBoard
+RUN/
+  recipe.json          the recipe as resolved
+  data.json            which dataset: name, digests, the feature's specification; nothing of where it lies
+  location.json        where the dataset lay, as given on the command line; part of no digest
+  tokenizer.json       the text vocabulary
+  text_config.json     the text encoder's architecture
+  model.safetensors    the best weights so far, with the input's mean and standard deviation
+  checkpoints/last.safetensors   everything that --resume needs
+  history.jsonl        a row a logged step: epoch, step, loss, lr, valid_loss, the objective's figures
+  state.json           how far it came, the best step, notes
+  metrics.json         what evaluate measured
+  embeddings.parquet   a cache of search
+  logs/                TensorBoard
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Run:
         try:
             content = json.loads(self.store.read_text(path))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise UsageError(f"{where}: is missing, so this is no trained run; make one with tracklore train") from error
+            raise UsageError(
+                f"{where}: is missing, so this is no trained run; make one with tracklore train"
+            ) from error
         except ValueError as error:
             raise DataError(f"{where}: is damaged ({error}); train again into another directory") from error
         if not isinstance(content, dict):
@@ -75,7 +77,9 @@ class Run:
         """Keep where the data lies: as given, and for local folders also as seen from the run."""
         seen = None
         if Store(data).is_local and self.store.is_local:
-            seen = Path(os.path.relpath(Path(data).resolve(), Path(self.store.full("x")).parent.resolve())).as_posix()
+            seen = Path(
+                os.path.relpath(Path(data).resolve(), Path(self.store.full("x")).parent.resolve())
+            ).as_posix()
         self.write_json(LOCATION, {"data": data, "from_run": seen})
 
     def locate_data(self) -> str:
@@ -92,7 +96,9 @@ class Run:
         for candidate in candidates:
             if Store(candidate).exists("receipt.json"):
                 return candidate
-        raise UsageError(f"{self.store.root}: its dataset is no longer at {candidates[-1]}; say where by --data DIR")
+        raise UsageError(
+            f"{self.store.root}: its dataset is no longer at {candidates[-1]}; say where by --data DIR"
+        )
 
     def begin(self, recipe: Recipe, identity: dict[str, Any], *, resume: bool) -> None:
         """Claim the directory for a recipe and a dataset, or check that it is theirs.
@@ -120,7 +126,8 @@ class Run:
             if changed:
                 key, old, new = changed
                 raise UsageError(
-                    f"{where}: holds a run on other data ({key}: {_short(old)}, now {_short(new)}); give another --out"
+                    f"{where}: holds a run on other data ({key}: {_short(old)}, now {_short(new)}); "
+                    "give another --out"
                 )
         if not resume:
             raise UsageError(f"{where}: holds a run already; go on with it by --resume, or give another --out")

@@ -122,8 +122,9 @@ class ClipReader:
             if crop.start < 0 or length < 1:
                 raise ValueError(f"{crop.clip.track_id}: no frame at {crop.start} of {crop.clip.frames}")
             spans.append((crop.clip.shard, crop.clip.offset + crop.start * row_bytes, length))
-        parts = self._mapped(spans) if self._local else self._fetched(spans)
-        for row, (part, (_, _, length)) in enumerate(zip(parts, spans, strict=True)):
+        parts: list[Array] = self._mapped(spans) if self._local else self._fetched(spans)
+        for row, (part, span) in enumerate(zip(parts, spans, strict=True)):
+            length = span[2]
             out[row, :length] = part
             if length < crops[row].frames:
                 out[row, length:] = part.min()

@@ -21,7 +21,7 @@ def train_wordpiece(texts: Iterable[str], size: int) -> Tokenizer:
         vocab_size=size, special_tokens=SPECIAL_TOKENS, show_progress=False, min_frequency=1
     )
     tokenizer.train_from_iterator(sorted(texts), trainer)
-    first, last = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+    first, last = (SPECIAL_TOKENS.index(token) for token in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", last), ("[CLS]", first))
     return tokenizer
 

@@ -11,13 +11,13 @@ from schemas.errors import UsageError
 from schemas.tables import PAIRS, TAGS
 from train.data.dataset import Dataset
 from train.data.reader import ClipReader
-from train.evaluate.embed import Embedder, Vectors, check_feature
+from train.evaluate.embed import Embedder, Vectors, check_feature, unwatched
 from train.evaluate.retrieval import pairs_metrics
 from train.evaluate.tagging import tagging_metrics
 from train.run import METRICS, Run
 
 
-def measure(run: Run, data: str, advance: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
+def measure(run: Run, data: str, advance: Callable[[int, int], None] = unwatched) -> dict[str, Any]:
     """Measure a run on a dataset, write `metrics.json` and return its content.
 
     Args:

@@ -18,7 +18,7 @@ from schemas.tables import TRACKS
 from train.data.dataset import Dataset
 from train.data.reader import ClipReader
 from train.data.vocabulary import unknown_only
-from train.evaluate.embed import Embedder, Vectors, check_feature
+from train.evaluate.embed import Embedder, Vectors, check_feature, unwatched
 from train.run import EMBEDDINGS, MODEL, Run
 
 CACHE_VERSION = 1
@@ -49,7 +49,7 @@ def find(
     *,
     top: int = 10,
     split: str | None = None,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Callable[[int, int], None] = unwatched,
 ) -> list[Found]:
     """The `top` tracks nearest to `query`, best first; equal scores in the order of ids.
 
@@ -66,7 +66,9 @@ def find(
     dataset = Dataset(data)
     embedder = Embedder(run)
     if unknown_only(embedder.tokenizer, query):
-        raise UsageError(f"{query!r}: the run's vocabulary knows no part of it; use words of the dataset's captions")
+        raise UsageError(
+            f"{query!r}: the run's vocabulary knows no part of it; use words of the dataset's captions"
+        )
     reader = dataset.reader(embedder.recipe.data.feature)
     check_feature(run, dataset, reader)
     splits = dataset.split_of(embedder.recipe.data.scheme, embedder.recipe.data.fold)
@@ -119,7 +121,10 @@ def _embeddings(
     vectors = embedder.tracks(reader, track_ids, lambda more: advance(more, len(track_ids)))
     flat = pa.array(vectors.reshape(-1))
     table = pa.table(
-        {"track_id": pa.array(track_ids, pa.string()), "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])}
+        {
+            "track_id": pa.array(track_ids, pa.string()),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        }
     ).replace_schema_metadata({META_KEY: canonical_json(key).encode()})
     with run.store.writing(EMBEDDINGS) as stream:
         pq.write_table(table, stream, compression="none")

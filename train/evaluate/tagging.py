@@ -55,7 +55,10 @@ def tagging_metrics(scores: Floats, labels: Flags, categories: Sequence[str]) ->
     """
     positives = labels.sum(axis=0)
     usable = np.flatnonzero((positives > 0) & (positives < len(labels)))
-    by_tag = {int(tag): (roc_auc(scores[:, tag], labels[:, tag]), pr_auc(scores[:, tag], labels[:, tag])) for tag in usable}
+    by_tag = {
+        int(tag): (roc_auc(scores[:, tag], labels[:, tag]), pr_auc(scores[:, tag], labels[:, tag]))
+        for tag in usable
+    }
 
     def averaged(tags: Sequence[int]) -> dict[str, Any]:
         return {

@@ -104,7 +104,9 @@ def load_model(store: Store, path: str, network: nn.Module) -> None:
     try:
         network.load_state_dict(load_tensors(store.read_bytes(path)))
     except FileNotFoundError as error:
-        raise DataError(f"{where}: is missing; the training was cut off early: go on with it by --resume") from error
+        raise DataError(
+            f"{where}: is missing; the training was cut off early: go on with it by --resume"
+        ) from error
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{where}: is not this run's model ({reason}); train again") from error

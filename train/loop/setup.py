@@ -65,8 +65,8 @@ def open_material(data: str, recipe: Recipe) -> Material:
     present = set(splits.values())
     if not present & set(section.train):
         raise UsageError(
-            f"{data}: no track in split {' or '.join(section.train)} (it has: {', '.join(sorted(present)) or 'none'}); "
-            "set data.train of the recipe"
+            f"{data}: no track in split {' or '.join(section.train)} "
+            f"(it has: {', '.join(sorted(present)) or 'none'}); set data.train of the recipe"
         )
     reader = dataset.reader(section.feature)
     if len(reader.spec.shape) != 2 or reader.spec.shape[1] < 1:
@@ -97,7 +97,9 @@ def _notes(material: Material, recipe: Recipe) -> list[str]:
     return notes
 
 
-def batcher_of(recipe: Recipe, reader: ClipReader, sources: tuple[TextSource, ...], tokenizer: Tokenizer) -> Batcher:
+def batcher_of(
+    recipe: Recipe, reader: ClipReader, sources: tuple[TextSource, ...], tokenizer: Tokenizer
+) -> Batcher:
     """The maker of batches of some tracks."""
     return Batcher(
         reader,
@@ -177,7 +179,9 @@ def saved_network(run: Run, recipe: Recipe, bands: int) -> tuple[Network, Tokeni
         tokenizer = Tokenizer.from_str(run.store.read_text(TOKENIZER))
         body = body_of(config)
     except (FileNotFoundError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{run.store.root}: {TOKENIZER} or {TEXT_CONFIG} is damaged ({error}); train again") from error
+        raise DataError(
+            f"{run.store.root}: {TOKENIZER} or {TEXT_CONFIG} is damaged ({error}); train again"
+        ) from error
     return _joined(recipe, bands, body, 0.0, 1.0), prepared(tokenizer, recipe.text.max_length)
 
 

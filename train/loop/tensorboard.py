@@ -20,7 +20,7 @@ class EventLog:
         from torch.utils.tensorboard import SummaryWriter
 
         # What a killed run logged beyond its checkpoint is logged again, so its first telling is purged.
-        return SummaryWriter(str(path), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+        return SummaryWriter(str(path), purge_step=step + 1 if step else None)
 
     def __enter__(self) -> EventLog:
         return self

@@ -182,7 +182,11 @@ class Trainer:
         named = broken or list(batch.track_ids)
         more = f" and {len(named) - NAMED_TRACKS} more" if len(named) > NAMED_TRACKS else ""
         listed = ", ".join(named[:NAMED_TRACKS]) + more
-        why = "values that are not finite in" if broken else "in a batch of finite values; lower optimiser.lr. Tracks:"
+        why = (
+            "values that are not finite in"
+            if broken
+            else "in a batch of finite values; lower optimiser.lr. Tracks:"
+        )
         return f"step {self.progress.step}: the loss is {value}: {why} {listed}"
 
     def _validated(self) -> float | None:

@@ -91,9 +91,12 @@ class AudioEncoder(nn.Module):
             channels_in = channels_out
             height, steps = height // pool[0], steps // pool[1]
         if height < 1 or steps < 1:
-            raise ValueError(f"pooling leaves {height} bands and {steps} steps of {bands} bands and {frames} frames")
+            raise ValueError(
+                f"pooling leaves {height} bands and {steps} steps of {bands} bands and {frames} frames"
+            )
         # Channels last is about 1.5 times as fast on CPUs (measured), and what tensor cores want.
-        self.front = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
+        self.front = nn.Sequential(*blocks)
+        self.front.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project_in = nn.Linear(channels_in * height, width)
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.positions = nn.Parameter(torch.randn(steps + 1, width) * 0.02)

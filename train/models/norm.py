@@ -12,13 +12,13 @@ class _SumOverRanks(torch.autograd.Function):
     """Sum a tensor over ranks; the gradient is summed likewise, since every rank's loss depends on the sum."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, tensor: Tensor) -> Tensor:
+    def forward(_: FunctionCtx, tensor: Tensor) -> Tensor:
         total = tensor.clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
+    def backward(_: FunctionCtx, *grads: Tensor) -> Tensor:
         total = grads[0].contiguous().clone()
         dist.all_reduce(total)
         return total
@@ -31,14 +31,14 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     one with the same global batch.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class names it so
+    def forward(self, input: Tensor) -> Tensor:
         """Normalise (N, channels, height, width)."""
         if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         values = input.float()
         count = values.numel() / values.shape[1]
         sums = torch.cat([values.sum((0, 2, 3)), (values * values).sum((0, 2, 3)), values.new_tensor([count])])
-        total = _SumOverRanks.apply(sums)
+        total: Tensor = _SumOverRanks.apply(sums)  # type: ignore[no-untyped-call]
         channels = values.shape[1]
         n = total[-1]
         mean = total[:channels] / n

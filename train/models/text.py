@@ -61,7 +61,7 @@ def portable(config: dict[str, Any], model_type: str) -> dict[str, Any]:
 def body_of(config: dict[str, Any]) -> PreTrainedModel:
     """A body of random weights after its configuration."""
     settings = dict(config)
-    model: PreTrainedModel = AutoModel.from_config(
+    model: PreTrainedModel = AutoModel.from_config(  # type: ignore[no-untyped-call]
         AutoConfig.for_model(settings.pop("model_type"), **settings), **_without_pooler(config)
     )
     return model

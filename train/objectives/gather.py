@@ -36,5 +36,5 @@ def gathered(tensor: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return tensor
-    joined: Tensor = _Gather.apply(tensor)
+    joined: Tensor = _Gather.apply(tensor)  # type: ignore[no-untyped-call]
     return joined

@@ -18,7 +18,9 @@ class Settings(Section):
 
     kind: Literal["info_nce"] = "info_nce"
     temperature: float = Field(default=0.2, gt=0, description="where it starts")
-    min_temperature: float = Field(default=0.01, gt=0, description="the parameter is clamped so as not to fall below")
+    min_temperature: float = Field(
+        default=0.01, gt=0, description="the parameter is clamped so as not to fall below"
+    )
     learn_temperature: bool = True
 
 
