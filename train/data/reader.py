@@ -123,8 +123,8 @@ class ClipReader:
                 raise ValueError(f"{crop.clip.track_id}: no frame at {crop.start} of {crop.clip.frames}")
             spans.append((crop.clip.shard, crop.clip.offset + crop.start * row_bytes, length))
         parts: list[Array] = self._mapped(spans) if self._local else self._fetched(spans)
-        for row, (part, span) in enumerate(zip(parts, spans, strict=True)):
-            length = span[2]
+        for row, (_, _, length) in enumerate(spans):
+            part = parts[row]
             out[row, :length] = part
             if length < crops[row].frames:
                 out[row, length:] = part.min()

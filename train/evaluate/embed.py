@@ -16,7 +16,7 @@ from train.data.dataset import Dataset
 from train.data.loader import ahead
 from train.data.reader import Array, ClipReader, covering_crops
 from train.loop.checkpoint import load_model
-from train.loop.launch import on_cuda, set_up_torch
+from train.loop.devices import on_cuda, set_up_torch
 from train.loop.setup import saved_network
 from train.models.network import Network
 from train.recipe import Recipe, first_difference

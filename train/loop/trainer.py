@@ -16,7 +16,7 @@ from train.data.loader import ahead
 from train.data.order import EpochOrder, batch_size_for
 from train.loop.checkpoint import Progress, checkpoint_bytes, model_bytes, restore
 from train.loop.console import TrainingView
-from train.loop.launch import set_up_torch
+from train.loop.devices import set_up_torch
 from train.loop.schedule import lr_factor
 from train.loop.setup import Material, batcher_of, new_network, open_material, save_setup, saved_network
 from train.loop.tensorboard import EventLog
