@@ -115,8 +115,14 @@ def card_text(contents: Contents, audit: Mapping[str, Any] | None) -> str:
 
 def _front_matter(contents: Contents) -> str:
     card = contents.card()
-    tables = [
-        {"config_name": info.table.name, "data_files": [{"split": "full", "path": info.table.filename}]}
+    names = {info.table.name for info in contents.tables}
+    default = "labels" if "labels" in names else "tracks"
+    tables: list[dict[str, Any]] = [
+        {
+            "config_name": info.table.name,
+            "data_files": [{"split": "full", "path": info.table.filename}],
+            **({"default": True} if info.table.name == default else {}),
+        }
         for info in contents.tables
     ]
     shards = [
@@ -126,10 +132,6 @@ def _front_matter(contents: Contents) -> str:
         }
         for info in contents.features
     ]
-    default = "labels" if any(t["config_name"] == "labels" for t in tables) else "tracks"
-    for config in tables:
-        if config["config_name"] == default:
-            config["default"] = True
     content = {
         "pretty_name": one_line(card["title"]),
         "license": hub_licence(card["licence"]),

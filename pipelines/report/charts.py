@@ -59,7 +59,10 @@ def tag_bars(tags: Sequence[Mapping[str, Any]]) -> Markup:
             axes.spines["left"].set_visible(False)
             _count_axis(axes, "x")
         present = {row["category"] if row["category"] in CATEGORIES else "other" for row in top}
-        _legend(figure, {name: category_colour(name) for name in CATEGORIES if name in present})
+        _legend(
+            figure,
+            {name: {"marker": "o", "color": category_colour(name)} for name in CATEGORIES if name in present},
+        )
 
     size = (WIDTH_IN, 0.85 + ROW_IN * max(rows, 3))
     return draw("tag-bars", size, paint, f"Tracks of the {len(top)} most frequent tags")
@@ -74,7 +77,9 @@ def rank_frequency(tags: Sequence[Mapping[str, Any]]) -> Markup:
         for key, role in (("n_tracks", "line"), ("n_artists", "muted")):
             values = np.array([row[key] for row in tags])
             some = values > 0
-            axes.plot(ranks[some], values[some], ".", color=colour(role), markersize=3, label=key.removeprefix("n_"))
+            axes.plot(
+                ranks[some], values[some], ".", color=colour(role), markersize=3, label=key.removeprefix("n_")
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("rank of the tag by tracks")
@@ -106,20 +111,21 @@ def split_dots(
         for axes, entry, by_tag, wanted in zip(panels, schemes, found, ratios, strict=True):
             for split in splits:
                 if split in wanted:
-                    axes.axvline(wanted[split], color=split_colour(split), linewidth=0.8, alpha=0.7)
+                    axes.axvline(wanted[split], color=split_colour(split), linewidth=0.9, linestyle=_dash(split))
                 points = [(by_tag[tag][split], y) for y, tag in enumerate(tags) if split in by_tag.get(tag, {})]
                 if points:
-                    axes.plot(*zip(*points, strict=True), "o", color=split_colour(split), markersize=3.4, clip_on=False)
+                    axes.plot(*zip(*points, strict=True), linestyle="", clip_on=False, **_marker(split))
             axes.set_yticks(range(len(tags)), [shorten(tag, _NAME_LENGTH) for tag in tags])
             axes.set_ylim(len(tags) - 0.4, -0.6)
             axes.set_xlim(0, min(1.0, highest * 1.05))
-            axes.set_title(scheme_name(entry))
+            if len(schemes) > 1:
+                axes.set_title(scheme_name(entry), pad=8)
             axes.set_xlabel("share of the tag's tracks")
             axes.grid(visible=True, axis="y")
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
             _share_axis(axes, "x")
-        _legend(figure, {split: split_colour(split) for split in splits})
+        _legend(figure, {split: _marker(split) for split in splits})
 
     size = (WIDTH_IN, 1.05 + ROW_IN * max(len(tags), 3))
     return draw("split-dots", size, paint, "Share of each tag's tracks in every split")
@@ -142,17 +148,18 @@ def split_scatter(
                 if points:
                     axes.plot(*zip(*points, strict=True), ".", color=split_colour(split), markersize=3.5, alpha=0.6)
                 if split in wanted:
-                    axes.axhline(wanted[split], color=split_colour(split), linewidth=0.8)
+                    axes.axhline(wanted[split], color=split_colour(split), linewidth=0.9, linestyle=_dash(split))
             axes.set_xscale("log")
             axes.set_ylim(-0.02, 1.02)
-            axes.set_title(scheme_name(entry))
+            if len(schemes) > 1:
+                axes.set_title(scheme_name(entry), pad=8)
             axes.set_xlabel("tracks with the tag")
             if place == 0:
                 axes.set_ylabel("share of the tag's tracks")
             axes.grid(visible=True, axis="y")
             _count_axis(axes, "x")
             _share_axis(axes, "y")
-        _legend(figure, {split: split_colour(split) for split in splits})
+        _legend(figure, {split: _marker(split) for split in splits})
 
     return draw("split-scatter", (WIDTH_IN, 3.1), paint, "Share of every tag in every split against its frequency")
 
@@ -190,10 +197,10 @@ def curves(name: str, history: Sequence[Mapping[str, Any]], best_step: int | Non
 
     def paint(figure: Figure) -> None:
         loss, rate = figure.subplots(1, 2, width_ratios=[2.2, 1])
-        loss.plot(*series("loss"), color=colour("muted"), linewidth=1, label="training")
+        loss.plot(*series("loss"), color=colour("train"), linewidth=1, label="training")
         steps, values = series("valid_loss")
         if steps:
-            loss.plot(steps, values, "o-", color=colour("line"), linewidth=1.4, markersize=3, label="validation")
+            loss.plot(steps, values, "o-", color=colour("valid"), linewidth=1.4, markersize=3, label="validation")
         if best_step is not None and steps:
             loss.axvline(best_step, color=colour("ink"), linewidth=0.8, linestyle=(0, (4, 3)), label="best step")
         loss.set_ylabel("loss")
@@ -228,15 +235,30 @@ def _share_axis(axes: Axes, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
 
 
-def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+def _marker(split: str) -> dict[str, Any]:
+    """How a split's dots look. They differ in shape too: dots of splits of one ratio lie on one another."""
+    shapes: dict[str, dict[str, Any]] = {
+        "train": {"marker": "o", "markersize": 3.6},
+        "valid": {"marker": "D", "markersize": 2.8},
+        "test": {"marker": "o", "markersize": 5.6, "markerfacecolor": "none"},
+    }
+    return {"color": split_colour(split), **shapes.get(split, {"marker": "s", "markersize": 3.2})}
+
+
+def _dash(split: str) -> Any:
+    """How a split's line looks; `test` is dotted, so that another of the same ratio shows through."""
+    return (0, (1.5, 2.5)) if split == "test" else "-"
+
+
+def _legend(figure: Figure, markers: Mapping[str, Mapping[str, Any]]) -> None:
     """One line of names above the panels."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], marker="o", linestyle="", color=value, markersize=5) for value in colours.values()]
+    handles = [Line2D([], [], linestyle="", **marker) for marker in markers.values()]
     if handles:
         figure.legend(
             handles,
-            [shorten(name, _NAME_LENGTH) for name in colours],
+            [shorten(name, _NAME_LENGTH) for name in markers],
             loc="outside upper left",
             ncols=min(9, len(handles)),
             handletextpad=0.1,

@@ -27,6 +27,7 @@ _SEED = 20
 _SHARDS_READ = 12
 _COLUMNS = 420
 _LEVELS = 64
+_TICK_APART = 0.09
 _TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
@@ -56,7 +57,9 @@ def sampled_ids(contents: Contents) -> Iterator[Mapping[str, Any]]:
     """Every track in an order that depends on nothing but the ids, tracks of an artist seen before last, and
     tracks without tags after those with."""
     rows = contents.tracks.select(["track_id", "artist_id", "artist_name", "title"]).to_pylist()
-    labels = zip(*(contents.labels.column(name).to_pylist() for name in ("track_id", "tags", "caption")), strict=True)
+    labels = zip(
+        *(contents.labels.column(name).to_pylist() for name in ("track_id", "tags", "caption")), strict=True
+    )
     by_id = {track: (tags, caption) for track, tags, caption in labels}
     rows.sort(key=lambda row: (stable_hash(row["track_id"], _SEED), row["track_id"]))
     rows.sort(key=lambda row: not by_id.get(row["track_id"], ([], None))[0])
@@ -176,7 +179,7 @@ def _paint(figure: Figure, spec: FeatureSpec, sample: Sample, limits: tuple[floa
     else:
         axes.set_ylabel("dimension")
     bar = figure.colorbar(image, ax=axes, pad=0.015, aspect=14)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelcolor=colour("muted"), labelsize=7.5)
     bar.set_label(str(spec.settings.get("unit") or "value"))
 
@@ -195,7 +198,7 @@ def _pooled(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     columns = min(_COLUMNS, len(data))
     edges = np.linspace(0, len(data), columns + 1).astype(int)
     sums = np.add.reduceat(data, edges[:-1], axis=0)
-    return sums / np.diff(edges)[:, None].astype(np.float32)
+    return (sums / np.diff(edges)[:, None]).astype(np.float32)
 
 
 def mel_ticks(spec: FeatureSpec) -> list[tuple[float, int]]:
@@ -212,7 +215,11 @@ def mel_ticks(spec: FeatureSpec) -> list[tuple[float, int]]:
     high = _mel(_number(spec.settings, "f_max") or rate / 2, slaney=slaney)
     bands = spec.shape[1]
     places = [((_mel(hz, slaney=slaney) - low) / (high - low) * (bands + 1) - 1, hz) for hz in _TICKS_HZ]
-    return [(place, hz) for place, hz in places if 0 <= place <= bands - 0.5]
+    kept: list[tuple[float, int]] = []
+    for place, hz in reversed(places):  # from the top, where they stand apart
+        if 0 <= place <= bands - 0.5 and (not kept or kept[-1][0] - place >= bands * _TICK_APART):
+            kept.append((place, hz))
+    return kept[::-1]
 
 
 def _mel(hz: float, *, slaney: bool) -> float:

@@ -128,7 +128,9 @@ def read_contents(out: Store) -> Contents:
         return table.empty().select(columns or table.schema.names)
 
     splits = rows(SPLITS)
-    splits = splits.filter(pc.and_(pc.equal(splits.column("scheme"), "default"), pc.equal(splits.column("fold"), 0)))
+    splits = splits.filter(
+        pc.and_(pc.equal(splits.column("scheme"), "default"), pc.equal(splits.column("fold"), 0))
+    )
     return Contents(
         receipt,
         rows(TRACKS, _TRACK_COLUMNS),

@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from markupsafe import Markup, escape
 
@@ -81,7 +81,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
         # The browser has the glyphs that matplotlib's own font lacks; here they are only measured.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcdefaults()
-        mpl.rcParams.update(_style(name))
+        mpl.rcParams.update(cast(Any, _style(name)))
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
@@ -89,7 +89,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
     return _for_page(stream.getvalue(), label)
 
 
-def _style(name: str) -> dict[str, object]:
+def _style(name: str) -> dict[str, Any]:
     ink, muted, rule = colour("ink"), colour("muted"), colour("rule")
     return {
         "svg.fonttype": "none",
@@ -139,8 +139,6 @@ def _for_page(svg: str, label: str) -> Markup:
     head = re.search(r'viewBox="([^"]+)"', svg)
     box = head[1] if head else "0 0 1 1"
     width = float(box.split()[2])
-    opening = (
-        f'<svg viewBox="{box}" style="width:{width * 4 / 3:.0f}px" role="img" aria-label="{escape(label)}">'
-    )
+    opening = f'<svg viewBox="{box}" style="width:{width * 4 / 3:.0f}px" role="img" aria-label="{escape(label)}">'
     svg = opening + svg[svg.index(">") + 1 :]
     return Markup(re.sub(r"\n\s*", "\n", svg).strip())  # noqa: S704 - matplotlib escapes what it writes

@@ -17,7 +17,7 @@ from pipelines.report import charts, summary
 from pipelines.report.card import card_text
 from pipelines.report.clips import ShownClip, draw_clips, sample_clips, sampled_ids
 from pipelines.report.contents import Contents, FeatureInfo, read_contents
-from pipelines.report.figures import category_colour
+from pipelines.report.figures import CATEGORIES
 from pipelines.report.runs import RunResult, read_runs
 from pipelines.report.words import one_line, percent, shorten, thousands
 from pipelines.stage import human_bytes
@@ -118,7 +118,7 @@ def _environment() -> Environment:
         "bytes": human_bytes,
         "line": one_line,
         "shorten": shorten,
-        "category_role": lambda category: category_role(category),
+        "category_role": category_role,
         "yaml": _yaml,
     }
     return environment
@@ -126,8 +126,6 @@ def _environment() -> Environment:
 
 def category_role(category: str) -> str:
     """The CSS variable of a category's colour."""
-    from pipelines.report.figures import CATEGORIES
-
     return f"--cat-{category if category in CATEGORIES else 'other'}"
 
 
@@ -218,6 +216,3 @@ def _curves(place: int, run: RunResult) -> Markup | None:
 
 def _yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100).strip()
-
-
-__all__ = ["category_colour", "page_text", "write_report"]

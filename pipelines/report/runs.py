@@ -67,7 +67,9 @@ def beside(out: Store) -> Store | None:
     return Store(f"{scheme}{separator}{parent}/{BESIDE}") if slash else None
 
 
-def read_runs(out: Store, receipt: Receipt, given: Iterable[str | Store] | None) -> tuple[list[RunResult], list[str]]:
+def read_runs(
+    out: Store, receipt: Receipt, given: Iterable[str | Store] | None
+) -> tuple[list[RunResult], list[str]]:
     """Read the runs given, or the one beside the dataset.
 
     Returns:
@@ -145,19 +147,20 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if not isinstance(v, float) or math.isfinite(v)}
 
 
-def _facts(state: Mapping[str, Any], history: list[dict[str, Any]], metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(
+    state: Mapping[str, Any], history: list[dict[str, Any]], metrics: Mapping[str, Any]
+) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if history:
         facts.append(("steps", f"{history[-1]['step']:,}"))
     if history and isinstance(history[-1].get("epoch"), int):
         facts.append(("epochs", f"{history[-1]['epoch']:,}"))
     for key in ("train_tracks", "valid_tracks"):
-        if isinstance(state.get(key), int):
-            facts.append((key.replace("_", " "), f"{state[key]:,}"))
+        facts += [(key.replace("_", " "), f"{state[key]:,}")] if isinstance(state.get(key), int) else []
     if isinstance(metrics.get("tracks"), int):
         facts.append(("measured tracks", f"{metrics['tracks']:,}"))
     if isinstance(state.get("best_valid_loss"), int | float):
-        facts.append(("best validation loss", f"{state['best_valid_loss']:.3f} at step {state.get('best_step', 0):,}"))
+        facts.append(("best validation loss", f"{state['best_valid_loss']:.3f}"))
     return facts
 
 
@@ -173,7 +176,9 @@ def _retrieval(found: Mapping[str, Any]) -> list[Metric]:
             rows.append(_share(f"R@{cutoff}", found[f"recall_at_{cutoff}"], chance))
     if found.get("map_at_10") is not None:
         # With one right track the average precision is 1/rank, and every rank is equally likely.
-        rows.append(_share("mAP@10", found["map_at_10"], sum(1 / rank for rank in range(1, min(10, pairs) + 1)) / pairs))
+        rows.append(
+            _share("mAP@10", found["map_at_10"], sum(1 / rank for rank in range(1, min(10, pairs) + 1)) / pairs)
+        )
     if found.get("median_rank") is not None:
         rows.append(Metric("median rank", f"{found['median_rank']:,.1f}", f"{(pairs + 1) / 2:,.1f}", ""))
     return rows
@@ -186,8 +191,9 @@ def _retrieval_notes(found: Mapping[str, Any]) -> list[str]:
     wide, repeated = found.get("with_duplicates") or {}, found.get("repeated_captions")
     if repeated and wide.get("recall_at_10") is not None:
         notes.append(
-            f"{repeated:,} further pairs repeat a caption and are left out; over all {wide['pairs']:,} pairs, any "
-            f"track under the caption counting, R@10 is {wide['recall_at_10']:.1%} (chance {wide['chance_at_10']:.1%})."
+            f"{repeated:,} further pairs repeat a caption and are left out; over all {wide['pairs']:,} pairs, "
+            f"any track under the caption counting, R@10 is {wide['recall_at_10']:.1%} "
+            f"(chance {wide['chance_at_10']:.1%})."
         )
     return notes
 

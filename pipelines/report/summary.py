@@ -66,13 +66,15 @@ def headline(contents: Contents, audit: Mapping[str, Any] | None) -> str:
         parts.append(f"{length(contents.seconds())} of music")
     if contents.tags:
         of = f" on {counted(contents.tagged(), 'track')}"
-        parts.append(counted(len(contents.tags), "tag") + (of if contents.tagged() < contents.tracks.num_rows else ""))
+        parts.append(
+            counted(len(contents.tags), "tag") + (of if contents.tagged() < contents.tracks.num_rows else "")
+        )
     if contents.features:
         parts.append(listed([f"{info.clips:,} clips of {info.spec.name}" for info in contents.features]))
     sentence = ", ".join(parts)
     default = next((e for e in (audit or {}).get("schemes", []) if e["scheme"] == DEFAULT_SCHEME), None)
     if default and default["splits"]:
-        shares = [f"{name} {row['tracks']:,}" for name, row in default["splits"].items()]
+        shares = [f"{name} {default['splits'][name]['tracks']:,}" for name in split_order(default["splits"])]
         sentence += f"; split into {listed(shares)}"
     return sentence + "."
 
@@ -96,7 +98,11 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
             text = f"{counted(lacking, 'track')} of {tracks:,} without a clip in {info.spec.name}."
             found.append(Verdict("note", text))
     excluded = len({(row["stage"], row["id"]) for row in contents.excluded})
-    text = f"{counted(excluded, 'entry', 'entries')} excluded, each with its reason." if excluded else "Nothing excluded."
+    text = (
+        f"{counted(excluded, 'entry', 'entries')} excluded, each with its reason."
+        if excluded
+        else "Nothing excluded."
+    )
     return [*found, Verdict("note", text)]
 
 
@@ -108,7 +114,9 @@ def scheme_name(entry: Mapping[str, Any]) -> str:
 def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
     name, shared, ours = scheme_name(entry), entry["shared"], entry["scheme"] == DEFAULT_SCHEME
     artists, recordings = shared["artists"]["count"], shared["recordings"]["count"]
-    text = f"Split {name}: {counted(artists, 'artist')} and {counted(recordings, 'recording')} shared between splits."
+    text = (
+        f"Split {name}: {counted(artists, 'artist')} and {counted(recordings, 'recording')} shared between splits."
+    )
     found = [Verdict("bad" if artists or recordings else "good", text)]
     empty = [split for split in split_order(contents.ratios()) if split not in entry["splits"]] if ours else []
     if empty:
@@ -123,7 +131,9 @@ def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
     few = entry["few_artists"]
     if few:
         text = f"Split {name}: {counted(len(few), 'tag')} of a measured split rest on few artists."
-        found.append(Verdict("warn", text.replace("1 tag of a measured split rest on", "1 tag of a measured split rests on")))
+        found.append(
+            Verdict("warn", text.replace("1 tag of a measured split rest on", "1 tag of a measured split rests on"))
+        )
     return found
 
 
@@ -176,11 +186,16 @@ def exclusions(contents: Contents) -> list[Left]:
             reason,
             meaning(reason),
             len(rows),
-            tuple((row["id"], row["detail"] or "") for row in rows[:FIRST_EXCLUDED]),
+            tuple((row["id"], _beside(row["id"], row["detail"])) for row in rows[:FIRST_EXCLUDED]),
         )
         for (stage, reason), rows in groups.items()
     ]
     return sorted(found, key=lambda left: (order.get(left.stage, len(order)), left.stage, -left.count, left.reason))
+
+
+def _beside(id_: str, detail: str | None) -> str:
+    """The detail without the id that stands before it."""
+    return (detail or "").removeprefix(id_).removeprefix(": ")
 
 
 def dropped_tags(contents: Contents) -> list[Left]:

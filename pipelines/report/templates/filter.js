@@ -1,8 +1,9 @@
 for (const input of document.querySelectorAll("input[data-filters]")) {
   const table = document.getElementById(input.dataset.filters);
   const rows = [...table.tBodies[0].rows].map((row) => [row, row.textContent.toLowerCase()]);
-  const found = input.parentElement.querySelector("output");
-  input.parentElement.hidden = false;
+  const line = input.closest("p");
+  const found = line.querySelector("output");
+  line.hidden = false;
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
