@@ -74,7 +74,7 @@ def rank_frequency(tags: Sequence[Mapping[str, Any]]) -> Markup:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         ranks = np.arange(1, len(tags) + 1)
-        for key, role in (("n_tracks", "line"), ("n_artists", "muted")):
+        for key, role in (("n_tracks", "ink"), ("n_artists", "line")):
             values = np.array([row[key] for row in tags])
             some = values > 0
             axes.plot(
@@ -159,15 +159,17 @@ def split_scatter(
             axes.grid(visible=True, axis="y")
             _count_axis(axes, "x")
             _share_axis(axes, "y")
-        _legend(figure, {split: _marker(split) for split in splits})
+        _legend(figure, {split: {"marker": "o", "color": split_colour(split)} for split in splits})
 
     return draw("split-scatter", (WIDTH_IN, 3.1), paint, "Share of every tag in every split against its frequency")
 
 
 def durations(seconds: Sequence[float]) -> tuple[Markup, int]:
-    """A histogram of track lengths up to their 99.5th percentile, and how many tracks are longer than drawn."""
+    """A histogram of track lengths, and how many tracks are longer than it shows: where the longest are far from
+    the rest, it ends at the 99.5th percentile."""
     values = np.asarray(seconds, np.float64)
     end = float(np.percentile(values, 99.5))
+    end = float(values.max()) if values.max() <= 1.5 * end else end
     start = float(values.min())
     start = 0.0 if start < 0.5 * end else start
     end = end if end > start else start + 1.0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from pipelines.report.contents import Contents, FeatureInfo
@@ -56,24 +57,35 @@ class Sample:
 def sampled_ids(contents: Contents) -> Iterator[Mapping[str, Any]]:
     """Every track in an order that depends on nothing but the ids, tracks of an artist seen before last, and
     tracks without tags after those with."""
-    rows = contents.tracks.select(["track_id", "artist_id", "artist_name", "title"]).to_pylist()
-    labels = zip(
-        *(contents.labels.column(name).to_pylist() for name in ("track_id", "tags", "caption")), strict=True
-    )
-    by_id = {track: (tags, caption) for track, tags, caption in labels}
-    rows.sort(key=lambda row: (stable_hash(row["track_id"], _SEED), row["track_id"]))
-    rows.sort(key=lambda row: not by_id.get(row["track_id"], ([], None))[0])
+    tracks, labels = contents.tracks, contents.labels
+    ids = tracks.column("track_id").to_pylist()
+    artists = tracks.column("artist_id").to_pylist()
+    labelled = {track: row for row, track in enumerate(labels.column("track_id").to_pylist())}
+    tagged = (pc.fill_null(pc.list_value_length(labels.column("tags")), 0)).to_pylist()
+
+    def untagged(row: int) -> bool:
+        label = labelled.get(ids[row])
+        return label is None or not tagged[label]
+
+    def described(row: int) -> Mapping[str, Any]:
+        label = labelled.get(ids[row])
+        names = ("track_id", "artist_id", "artist_name", "title")
+        return {
+            **{name: tracks.column(name)[row].as_py() for name in names},
+            "tags": [] if label is None else labels.column("tags")[label].as_py(),
+            "caption": (None if label is None else labels.column("caption")[label].as_py()) or "",
+            "split": contents.splits.get(ids[row], ""),
+        }
+
     seen: set[str] = set()
     later = []
-    for row in rows:
-        tags, caption = by_id.get(row["track_id"], ([], None))
-        row |= {"tags": tags, "caption": caption or "", "split": contents.splits.get(row["track_id"], "")}
-        if row["artist_id"] in seen:
+    for row in sorted(range(len(ids)), key=lambda row: (untagged(row), stable_hash(ids[row], _SEED), ids[row])):
+        if artists[row] in seen:
             later.append(row)
         else:
-            seen.add(row["artist_id"])
-            yield row
-    yield from later
+            seen.add(artists[row])
+            yield described(row)
+    yield from (described(row) for row in later)
 
 
 def sample_clips(out: Store, contents: Contents, info: FeatureInfo) -> list[Sample]:
@@ -124,6 +136,7 @@ def draw_clips(info: FeatureInfo, samples: Sequence[Sample]) -> list[ShownClip]:
                 (WIDTH_IN * 0.49, 1.85),
                 lambda figure, sample=sample: _paint(figure, info.spec, sample, limits),  # type: ignore[misc]
                 f"{info.spec.name} of {one_line(sample.track['title'] or sample.track['track_id'])}",
+                layout=None,
             ),
             sample.track["track_id"],
             one_line(sample.track["title"] or sample.track["track_id"]),
@@ -146,7 +159,7 @@ def _limits(samples: Sequence[Sample]) -> tuple[float, float]:
 
 
 def _paint(figure: Figure, spec: FeatureSpec, sample: Sample, limits: tuple[float, float]) -> None:
-    axes = figure.subplots()
+    axes = figure.add_axes((0.125, 0.24, 0.735, 0.74))
     hop_s = _number(spec.settings, "hop_s")
     rate = _number(spec.settings, "rate")
     step = hop_s or (1 / rate if sample.data.ndim == 1 and rate else None)
@@ -178,7 +191,7 @@ def _paint(figure: Figure, spec: FeatureSpec, sample: Sample, limits: tuple[floa
         axes.set_ylabel("frequency (Hz)")
     else:
         axes.set_ylabel("dimension")
-    bar = figure.colorbar(image, ax=axes, pad=0.015, aspect=14)
+    bar = figure.colorbar(image, cax=figure.add_axes((0.872, 0.24, 0.02, 0.74)))
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelcolor=colour("muted"), labelsize=7.5)
     bar.set_label(str(spec.settings.get("unit") or "value"))

@@ -8,6 +8,7 @@ import importlib.resources
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -27,6 +28,7 @@ REPORT_FILE, CARD_FILE = "report.html", "README.md"
 GROUPS_LISTED = 1200
 MEMBERS_LISTED = 24
 FEW_LISTED = 200
+SHARED_LISTED = 8
 FILES_LISTED = 40
 TRACKS_LISTED = 8
 
@@ -182,6 +184,7 @@ def _splits(contents: Contents, schemes: Sequence[Mapping[str, Any]]) -> dict[st
         ],
         "split_dots": charts.split_dots(drawn, names[: charts.TOP_TAGS], targets) if drawn and names else None,
         "split_scatter": charts.split_scatter(drawn, contents.tags, targets) if drawn and many else None,
+        "shared_listed": SHARED_LISTED,
         "few_rule": summary.few_artists_rule(),
     }
 
@@ -192,13 +195,12 @@ def _durations(contents: Contents) -> dict[str, Any]:
     if not len(known):
         return {"durations": None}
     svg, longer = charts.durations(known)
-    ordered = sorted(known.tolist())
     return {
         "durations": svg,
         "durations_longer": longer,
         "durations_unknown": contents.tracks.num_rows - len(known),
-        "duration_median": ordered[len(ordered) // 2],
-        "duration_range": (ordered[0], ordered[-1]),
+        "duration_median": float(np.median(known)),
+        "duration_range": (float(known.min()), float(known.max())),
     }
 
 

@@ -93,8 +93,9 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
     if copies:
         found.append(Verdict("note", f"{counted(copies, 'track')} repeat a recording that another track is."))
     for info in contents.features:
-        lacking = tracks - info.clips
-        if lacking > 0:
+        stage = f"features.{info.spec.name}"
+        lacking = len({row["id"] for row in contents.excluded if row["stage"] == stage})
+        if lacking:
             text = f"{counted(lacking, 'track')} of {tracks:,} without a clip in {info.spec.name}."
             found.append(Verdict("note", text))
     excluded = len({(row["stage"], row["id"]) for row in contents.excluded})
