@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.splits.measures import label_counts, label_distance, share_deviation
@@ -39,7 +40,7 @@ def show_split(out_console: Console, rows: Mapping[str, Sequence[Any]], ratios: 
         groups = {group for group, split in zip(rows["groups"], rows["splits"], strict=True) if split == name}
         share = sizes[place] / max(1, sizes.sum())
         cells = (f"{sizes[place]:,}", f"{share:.1%}", f"{len(groups):,}", f"{(counts[place] > 0).sum():,}")
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *cells)
     out_console.print(table)
     mean, largest = share_deviation(counts, ratios, names)
     out_console.print(
@@ -91,7 +92,7 @@ def show_exclusions(out_console: Console, out: Store, listed: int = 3) -> None:
         table.add_column(name, overflow="fold")
     for (stage, reason), count in sorted(counts.items()):
         first = [row["id"] for row in rows if (row["stage"], row["reason"]) == (stage, reason)][:listed]
-        table.add_row(stage, reason, f"{count:,}", Reason(reason).meaning, ", ".join(first))
+        table.add_row(stage, reason, f"{count:,}", Reason(reason).meaning, escape(", ".join(first)))
     out_console.print(table)
 
 

@@ -5,6 +5,7 @@ It holds no clock, host, path or worker count, so the same manifest on the same 
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -94,17 +95,21 @@ def read_receipt(store: Store) -> Receipt | None:
         DataError: the receipt is not one that this version reads.
     """
     try:
-        text = store.read_text(RECEIPT_FILE)
-    except FileNotFoundError:
+        data = store.read_bytes(RECEIPT_FILE)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     where = f"{store.root}/{RECEIPT_FILE}"
     try:
-        receipt = Receipt.model_validate_json(text)
+        content = json.loads(data)
+        # Before the rest, for another format may hold what this version takes for damage.
+        found = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
+        if found != FORMAT:
+            raise DataError(f"{where}: format {found}, and this version reads {FORMAT}; update Tracklore")
+        return Receipt.model_validate(content)
     except ValidationError as error:
         raise DataError(f"{where}: is damaged ({error.error_count()} errors); delete it and build again") from error
-    if receipt.format != FORMAT:
-        raise DataError(f"{where}: format {receipt.format}, and this version reads {FORMAT}; update Tracklore")
-    return receipt
+    except ValueError as error:
+        raise DataError(f"{where}: is damaged ({error}); delete it and build again") from error
 
 
 def require_receipt(store: Store) -> Receipt:

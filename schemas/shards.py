@@ -161,8 +161,11 @@ def writing_shard(store: Store, path: str, spec: FeatureSpec, meta: dict[str, An
     """Write a shard atomically. What the block adds to `meta` before it ends is stored in the footer."""
     with store.writing(path) as stream:
         writer = ShardWriter(stream, spec)
-        yield writer
-        writer.close(meta)
+        try:
+            yield writer
+        finally:
+            # Also when the block raises: Arrow would else write its footer into a file that is gone.
+            writer.close(meta)
 
 
 def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:
@@ -229,7 +232,9 @@ def read_shard_index(store: Store, path: str) -> ShardIndex:
     except FileNotFoundError as error:
         raise DataError(f"{where}: is missing; run tracklore build to make it again") from error
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{where}: is damaged ({error}); run tracklore build --check to make it again") from error
+        raise DataError(
+            f"{where}: is damaged ({' '.join(str(error).split())}); run tracklore build --check to make it again"
+        ) from error
     if "data" not in schema.names:
         raise DataError(f"{where}: has no column 'data'; not a shard")
     spec = FeatureSpec.of(schema.field("data"), where)

@@ -101,7 +101,8 @@ class Store:
     def inside(self, relative: str) -> bool:
         """Whether the file, its symbolic links followed, lies in the folder. Remote stores have no links."""
         path = self.local_path(relative)
-        return path is None or path.resolve().is_relative_to(Path(self._located[1]).resolve())
+        # realpath, for Path.resolve raises where a link leads to itself.
+        return path is None or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._located[1]))
 
     def exists(self, relative: str) -> bool:
         """Whether there is a file (or folder) of that name."""

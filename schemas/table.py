@@ -65,7 +65,7 @@ class TableSchema:
                     raise DataError(f"{self.name}: no column {key!r}{suggest(key, known)}")
         try:
             table = pa.Table.from_pylist(listed, schema=self.schema)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
             raise DataError(f"{self.name}: a value does not fit its column: {error}") from error
         return self.conform(table)
 
@@ -85,8 +85,8 @@ class TableSchema:
             values = table.column(field.name)
             try:
                 values = values if values.type.equals(field.type) else values.cast(field.type)
-            except pa.ArrowInvalid as error:
-                raise DataError(f"{self.name}.{field.name}: {error}") from error
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise DataError(f"{self.name}.{field.name}: {_one_line(error)}") from error
             if not field.nullable and values.null_count:
                 raise DataError(f"{self.name}.{field.name}: {values.null_count} rows without a value")
             columns.append(values)
@@ -137,7 +137,7 @@ class TableSchema:
             try:
                 table = file.read(columns=columns)
             except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{where}: damaged ({error}); build it again") from error
+                raise DataError(f"{where}: damaged ({_one_line(error)}); build it again") from error
         return table.replace_schema_metadata(None)
 
     def batches(self, store: Store, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -188,5 +188,9 @@ def _opened(store: Store, filename: str, where: str) -> pq.ParquetFile:
         return pq.ParquetFile(store.open(filename))
     except FileNotFoundError as error:
         raise DataError(f"{where}: is missing; run tracklore build to make it") from error
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{where}: is no Parquet file ({error})") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{where}: is no Parquet file ({_one_line(error)})") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

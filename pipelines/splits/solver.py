@@ -61,7 +61,7 @@ def solve(problem: Problem, start: npt.NDArray[np.int64], seed: int, effort: int
         problem.weights,
         problem.pinned,
         start.astype(np.int64),
-        np.uint64(seed * 2 + 1),
+        np.uint64(seed * 2 + 1 & 0xFFFFFFFFFFFFFFFF),
         effort * ROUNDS_PER_EFFORT,
     )
     return best

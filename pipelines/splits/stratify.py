@@ -56,9 +56,6 @@ def stratified_split(
     order = sorted(range(len(items.ids)), key=lambda row: items.ids[row])
     component = joined_groups(*[[column[row] for row in order] for column in items.groups])
     count = int(component.max()) + 1
-    notes = []
-    if count < len(names):
-        notes.append(f"{count} groups for {len(names)} splits: {len(names) - count} splits stay empty")
     matrix, _ = _group_matrix([items.labels[row] for row in order], component, count)
     pinned = np.full(count, -1, np.int64)
     for row, group in zip(order, component, strict=True):
@@ -76,6 +73,10 @@ def stratified_split(
     splits = [""] * len(order)
     for row, group in zip(order, component, strict=True):
         splits[row] = names[int(chosen[group])]
+    # Told from the result: three groups of one size are better two and one than one each.
+    empty = [name for name in names if name not in set(splits)]
+    stay = "stays" if len(empty) == 1 else "stay"
+    notes = [f"{count} groups for {len(names)} splits: {', '.join(empty)} {stay} empty"] if empty else []
     return splits, notes
 
 
@@ -116,7 +117,7 @@ def _start(
 ) -> npt.NDArray[np.int64]:
     """scikit-multilearn's assignment of groups; a hash of nothing but the order where it would be too slow."""
     groups, columns = matrix.shape
-    if groups > len(shares) and columns > 1 and groups * columns <= _START_CELLS:
+    if groups > len(shares) > 1 and columns > 1 and groups * columns <= _START_CELLS:
         start = _iterative_stratification(matrix, shares, seed)
     else:
         edges = np.cumsum(shares)

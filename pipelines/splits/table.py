@@ -33,8 +33,8 @@ def read_table(path: str) -> pa.Table:
         raise UsageError(f"{path}: cannot tell the format; name the file {', '.join(_FORMATS)}")
     if not store.exists(name):
         raise UsageError(f"{path}: no such file")
-    with store.open(name) as stream:
-        try:
+    try:
+        with store.open(name) as stream:
             if suffix == ".parquet":
                 return pq.read_table(stream)
             if suffix == ".jsonl":
@@ -50,8 +50,10 @@ def read_table(path: str) -> pa.Table:
                     column_types={column: pa.string() for column in names}, strings_can_be_null=False
                 ),
             )
-        except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-            raise DataError(f"{path}: is no {suffix[1:]} table ({' '.join(str(error).split())})") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: is no {suffix[1:]} table ({' '.join(str(error).split())})") from error
 
 
 def split_table(
@@ -74,8 +76,8 @@ def split_table(
         the table written, warnings, and the rows that measures need (ids, groups, labels, splits).
 
     Raises:
-        UsageError: a column that is not there, labels of a kind that needs a separator, an output that is no
-            .parquet file.
+        UsageError: a column that is not there or not of one value a row, labels of a kind that needs a
+            separator, an output that is no .parquet file or cannot be written.
         DataError: an id that is missing or stands twice, a row without a group.
     """
     if not out.endswith(".parquet"):
@@ -84,6 +86,13 @@ def split_table(
     for role, name in columns.items():
         if name not in table.column_names:
             raise UsageError(f"{path}: --{role} {name}: no such column{suggest(name, table.column_names)}")
+        if table.column_names.count(name) > 1:
+            raise UsageError(f"{path}: --{role} {name}: the column stands twice; rename one")
+        kind = table.schema.field(name).type
+        if role != "labels" and pa.types.is_nested(kind):
+            raise UsageError(f"{path}: --{role} {name}: the column holds a {kind} a row, not one value")
+    if columns["id"] == "split":
+        raise UsageError(f"{path}: --id split: the output has a column of that name; rename the id's")
     ids = table.column(columns["id"])
     _require_values(path, ids, columns["id"])
     _require_unique(path, ids, columns["id"])
@@ -96,8 +105,11 @@ def split_table(
     order = sorted(range(len(keys)), key=lambda row: keys[row])
     result = result.take(pa.array(order, pa.int64())).combine_chunks()
     store, name = _place(out)
-    with store.writing(name) as stream:
-        pq.write_table(result, stream, compression="zstd")
+    try:
+        with store.writing(name) as stream:
+            pq.write_table(result, stream, compression="zstd")
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     return result, notes, {"groups": group_keys, "labels": labels, "splits": splits}
 
 
@@ -111,9 +123,11 @@ def _cells(line: str, delimiter: str) -> Any:
 
 
 def _require_values(path: str, column: pa.ChunkedArray, name: str) -> None:
-    if not column.null_count and "" not in column.unique().to_pylist():
+    # A number that is not itself is NaN, which is how pandas writes a missing one.
+    if not any(value is None or value == "" or value != value for value in column.unique().to_pylist()):
         return
-    row = next(i for i, value in enumerate(column.to_pylist(), start=1) if value is None or value == "")
+    values = enumerate(column.to_pylist(), start=1)
+    row = next(i for i, value in values if value is None or value == "" or value != value)
     raise DataError(f"{path}: row {row}: no value in column {name!r}; every row needs one")
 
 
@@ -126,9 +140,10 @@ def _require_unique(path: str, column: pa.ChunkedArray, name: str) -> None:
 
 
 def _labels(path: str, column: pa.ChunkedArray, name: str, separator: str | None) -> Sequence[Sequence[str]]:
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return [[str(value) for value in row or [] if value is not None] for row in column.to_pylist()]
-    if separator is None:
+    if not separator:
         shown = json.dumps(next((v for v in column.to_pylist() if v), ""), default=str)
         raise UsageError(
             f"{path}: column {name!r} holds text such as {shown}; say what parts its labels with --label-separator"

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import UsageError
+from schemas.store import LINKED_FOLDER, TEMPORARY_PREFIX, OutsideStoreError, Store, relative_path
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "data") if request.param == "local" else f"memory://{uuid.uuid4().hex}/data")
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "/", "/etc/passwd", "..", "a/..", "../a", "a/../b", "a\x00b", "gs://bucket/a", "a/../../b"]
+)
+def test_a_path_that_would_leave_the_folder_is_refused(path: str, store: Store) -> None:
+    with pytest.raises(OutsideStoreError):
+        relative_path(path)
+    for use in (store.read_bytes, store.exists, store.remove, store.size, store.full):
+        with pytest.raises(OutsideStoreError, match="not a path inside"):
+            use(path)
+    with pytest.raises(OutsideStoreError):
+        store.write_bytes(path, b"x")
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"),
+    [("a//b", "a/b"), ("./a/./b", "a/b"), ("a/b/", "a/b"), ("..a/b..", "..a/b.."), ("a b/ü", "a b/ü")],
+)
+def test_paths_inside_are_made_clean(path: str, clean: str) -> None:
+    assert relative_path(path) == clean
+
+
+@given(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=4).map("/".join))
+@settings(deadline=None, max_examples=200, derandomize=True)
+def test_a_clean_path_stays_clean_and_below(path: str) -> None:
+    try:
+        clean = relative_path(path)
+    except OutsideStoreError:
+        return
+    assert relative_path(clean) == clean
+    assert not clean.startswith("/")
+    assert not {"..", ".", ""} & set(clean.split("/"))
+
+
+def test_what_is_written_is_read_listed_sized_and_digested(store: Store) -> None:
+    assert not store.root_exists()
+    assert store.list() == []
+    store.write_bytes("b/ü x.bin", b"123")
+    store.write_text("a.txt", "ö\n")
+    assert store.root_exists()
+    assert [(info.path, info.bytes) for info in store.list()] == [("a.txt", 3), ("b/ü x.bin", 3)]
+    assert [info.path for info in store.list("b")] == ["b/ü x.bin"]
+    assert store.read_text("a.txt") == "ö\n"
+    assert store.sha256("b/ü x.bin") == hashlib.sha256(b"123").hexdigest()
+    assert store.size("a.txt") == 3
+    assert store.size("c") is None
+    assert store.info("a.txt").path == "a.txt"
+    with pytest.raises(FileNotFoundError):
+        store.info("c")
+    store.remove("a.txt")
+    store.remove("a.txt")
+    assert not store.exists("a.txt")
+
+
+def test_a_neighbour_whose_name_begins_alike_is_not_listed(store: Store) -> None:
+    store.write_bytes("run/a", b"1")
+    store.write_bytes("running/b", b"1")
+    assert [info.path for info in store.list("run")] == ["run/a"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(store: Store) -> None:
+    store.write_bytes("a", b"old")
+    with pytest.raises(ZeroDivisionError), store.writing("a") as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert store.read_bytes("a") == b"old"
+    assert store.remove_temporaries() == 0
+    assert [info.path for info in store.list()] == ["a"]
+
+
+def test_a_reader_never_sees_half_a_file(store: Store) -> None:
+    store.write_bytes("d/a", b"old")
+    with store.writing("d/a") as stream:
+        stream.write(b"new and longer")
+        assert store.read_bytes("d/a") == b"old"
+        assert [info.path for info in store.list()] == ["d/a"]
+    assert store.read_bytes("d/a") == b"new and longer"
+
+
+def test_two_attempts_never_write_into_each_other(store: Store) -> None:
+    with store.writing("a") as first:
+        first.write(b"first")
+        with store.writing("a") as second:
+            second.write(b"second")
+        assert store.read_bytes("a") == b"second"
+    assert store.read_bytes("a") == b"first"
+
+
+def test_what_killed_attempts_left_is_hidden_and_removed(store: Store) -> None:
+    store.write_bytes("features/x/a", b"1")
+    for path in (f"{TEMPORARY_PREFIX}a-1", f"features/x/{TEMPORARY_PREFIX}b-2"):
+        store.write_bytes(path, b"half")
+    assert [info.path for info in store.list()] == ["features/x/a"]
+    assert store.remove_temporaries() == 2
+    assert store.remove_temporaries() == 0
+    assert store.read_bytes("features/x/a") == b"1"
+
+
+def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
+    import os
+
+    store = Store(str(tmp_path))
+    store.write_bytes("a", b"1")
+    os.utime(tmp_path / "a", ns=(1, 1))
+    before = store.info("a").stamp, store.list()[0].stamp
+    assert before[0]
+    os.utime(tmp_path / "a", ns=(1, 2_000_000_000))
+    assert store.list()[0].stamp != before[1]
+    assert store.info("a").stamp != before[0]
+
+
+def test_a_store_travels_to_another_process_as_its_root(store: Store) -> None:
+    store.write_bytes("a", b"1")
+    again = pickle.loads(pickle.dumps(store))
+    assert again == store
+    assert again.read_bytes("a") == b"1"
+
+
+def test_links_are_told_apart(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "sub").mkdir(parents=True)
+    (outside / "f").write_bytes(b"1")
+    (outside / "sub" / "g").write_bytes(b"1")
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "own").write_bytes(b"1")
+    (root / "to_own").symlink_to(root / "own")
+    (root / "to_outside").symlink_to(outside / "f")
+    (root / "to_folder").symlink_to(outside / "sub")
+    (root / "dangling").symlink_to(root / "nothing")
+    (root / "loop").symlink_to(root / "loop")
+    store = Store(str(root))
+    listed = {info.path: info for info in store.list()}
+    assert set(listed) == {"own", "to_own", "to_outside", "to_folder", "dangling", "loop"}
+    assert listed["to_folder"].stamp == LINKED_FOLDER
+    assert {path for path in listed if not store.inside(path)} == {"to_outside", "to_folder"}
+    assert store.inside("own")
+
+
+def test_a_root_that_is_itself_a_link_is_the_folder_behind_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    store = Store(str(tmp_path / "link"))
+    assert [info.path for info in store.list()] == ["a"]
+    assert store.inside("a")
+
+
+def test_local_and_memory_know_what_they_are(tmp_path: Path) -> None:
+    local, memory = Store(str(tmp_path)), Store("memory://somewhere")
+    assert (local.is_local, local.is_shared) == (True, True)
+    assert (memory.is_local, memory.is_shared) == (False, False)
+    assert local.local_path("a/b") == tmp_path / "a" / "b"
+    assert memory.local_path("a/b") is None
+    assert memory.inside("a/b")
+
+
+def test_a_store_that_cannot_be_reached_says_what_to_install() -> None:
+    with pytest.raises(UsageError, match="cannot reach this kind of store"):
+        Store("nosuch://bucket").list()
