@@ -77,7 +77,14 @@ def write_dataset(
     TAGS.write(
         store,
         TAGS.from_rows(
-            {"tag": tag, "category": "other", "members": [tag], "joined_by": ["self"], "n_tracks": 1, "n_artists": 1}
+            {
+                "tag": tag,
+                "category": "other",
+                "members": [tag],
+                "joined_by": ["self"],
+                "n_tracks": 1,
+                "n_artists": 1,
+            }
             for tag in present
         ),
     )
