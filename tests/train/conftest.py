@@ -57,7 +57,10 @@ def write_dataset(
     shards: int = 3,
     tables: Sequence[str] = ("tracks", "tags", "labels", "splits", "pairs"),
 ) -> Store:
-    """Write a dataset directory. A track is {track_id, tags, caption, split}; `clips` holds each track's segments."""
+    """Write a dataset directory.
+
+    A track is {track_id, tags, caption, split}; `clips` holds each track's segments.
+    """
     store = Store(root)
     TRACKS.write(
         store,

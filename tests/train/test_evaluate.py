@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_a_track_is_the_mean_of_crops_to_its_last_frame(trained: Path, dataset: 
 def test_search_finds_what_the_words_say(trained: Path, dataset: Path, clips: Clips) -> None:
     rows = cli.search(str(trained), "Piano", top=8)
     assert [row["rank"] for row in rows] == list(range(1, 9))
-    assert all(a["score"] >= b["score"] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a["score"] >= b["score"] for a, b in pairwise(rows))
     assert sum("piano" in row["tags"] for row in rows) >= 6
     assert rows[0]["title"] == f"Title of {rows[0]['track_id']}"
     assert rows[0]["artist"] == f"Artist of {rows[0]['track_id']}"
@@ -121,7 +122,7 @@ def test_a_run_and_its_data_may_move_together(trained: Path, dataset: Path, tmp_
     moved = Run.at(str(tmp_path / "b" / "run"))
     assert Path(moved.locate_data()) == tmp_path / "b" / "data"
     shutil.rmtree(tmp_path / "b" / "data")
-    with pytest.raises(UsageError, match="its dataset is no longer at .*--data DIR"):
+    with pytest.raises(UsageError, match=r"its dataset is no longer at .*--data DIR"):
         cli.search(str(tmp_path / "b" / "run"), "calm")
 
 
