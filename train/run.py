@@ -100,8 +100,8 @@ class Run:
             f"{self.store.root}: its dataset is no longer at {candidates[-1]}; say where by --data DIR"
         )
 
-    def begin(self, recipe: Recipe, identity: dict[str, Any], *, resume: bool) -> None:
-        """Claim the directory for a recipe and a dataset, or check that it is theirs.
+    def check(self, recipe: Recipe, identity: dict[str, Any], *, resume: bool) -> None:
+        """Check that the directory is free for, or belongs to, a recipe and a dataset; writes nothing.
 
         Raises:
             UsageError: it holds something else, or a run of other keys, or a run and no --resume.
@@ -110,8 +110,6 @@ class Run:
         if not self.store.exists(RECIPE):
             if self.store.root_exists() and self.store.list():
                 raise UsageError(f"{where}: holds files and no run; give an empty or a new directory by --out")
-            self.write_json(RECIPE, recipe.model_dump(mode="json"))
-            self.write_json(DATA, identity)
             return
         here = self.recipe().content()
         changed = first_difference(here, recipe.content())
@@ -131,6 +129,9 @@ class Run:
                 )
         if not resume:
             raise UsageError(f"{where}: holds a run already; go on with it by --resume, or give another --out")
+
+    def claim(self, recipe: Recipe, identity: dict[str, Any]) -> None:
+        """Make the directory a run of a recipe on a dataset."""
         self.write_json(RECIPE, recipe.model_dump(mode="json"))
         self.write_json(DATA, identity)
 

@@ -57,7 +57,10 @@ def write_dataset(
     shards: int = 3,
     tables: Sequence[str] = ("tracks", "tags", "labels", "splits", "pairs"),
 ) -> Store:
-    """Write a dataset directory. A track is {track_id, tags, caption, split}; `clips` holds each track's segments."""
+    """Write a dataset directory.
+
+    A track is {track_id, tags, caption, split}; `clips` holds each track's segments.
+    """
     store = Store(root)
     TRACKS.write(
         store,
@@ -77,7 +80,14 @@ def write_dataset(
     TAGS.write(
         store,
         TAGS.from_rows(
-            {"tag": tag, "category": "other", "members": [tag], "joined_by": ["self"], "n_tracks": 1, "n_artists": 1}
+            {
+                "tag": tag,
+                "category": "other",
+                "members": [tag],
+                "joined_by": ["self"],
+                "n_tracks": 1,
+                "n_artists": 1,
+            }
             for tag in present
         ),
     )

@@ -37,7 +37,9 @@ def test_tags_without_positives_or_negatives_are_left_out_and_counted() -> None:
     assert (found["tags"], found["tags_without_positives"], found["tags_without_negatives"]) == (4, 1, 1)
     assert found["pr_auc_chance"] == pytest.approx(labels[:, kept].mean())
     assert found["by_category"]["b"]["tags"] == 2
-    assert found["by_category"]["b"]["roc_auc"] == pytest.approx(roc_auc_score(labels[:, [2, 3]], scores[:, [2, 3]]))
+    assert found["by_category"]["b"]["roc_auc"] == pytest.approx(
+        roc_auc_score(labels[:, [2, 3]], scores[:, [2, 3]])
+    )
 
 
 def test_no_usable_tag_gives_no_figure() -> None:

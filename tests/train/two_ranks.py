@@ -50,7 +50,9 @@ def work(fabric: Any, folder: str) -> None:
     model = fabric.setup(whole)
     generator = torch.Generator().manual_seed(1)
     mels = torch.randn(TRACKS * CROPS, FRAMES, BANDS, generator=generator)
-    mels *= torch.linspace(0.2, 3, TRACKS * CROPS)[:, None, None]  # ranks that differ show unsynchronised statistics
+    mels *= torch.linspace(0.2, 3, TRACKS * CROPS)[
+        :, None, None
+    ]  # ranks that differ show unsynchronised statistics
     ids = torch.randint(0, 20, (TRACKS, 5), generator=generator)
     relation = torch.eye(TRACKS, dtype=torch.bool)
     relation[0, 5] = relation[6, 1] = True  # positives across ranks

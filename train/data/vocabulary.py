@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -55,7 +56,7 @@ def learn_pieces(words: Counter[str], size: int) -> list[str]:
     counts: Counter[tuple[str, str]] = Counter()
     holders: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for number, (parts, count) in enumerate(split):
-        for pair in zip(parts, parts[1:], strict=False):
+        for pair in pairwise(parts):
             counts[pair] += count
             holders[pair].add(number)
     while len(pieces) < size and counts:
@@ -66,12 +67,12 @@ def learn_pieces(words: Counter[str], size: int) -> list[str]:
             pieces.append(joined)
         for number in holders.pop(best):
             parts, count = split[number]
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in pairwise(parts):
                 counts[pair] -= count
                 if not counts[pair]:
                     del counts[pair]
             parts[:] = _joined(parts, best, joined)
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in pairwise(parts):
                 counts[pair] += count
                 holders[pair].add(number)
     return pieces

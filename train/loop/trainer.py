@@ -39,11 +39,15 @@ def fit(fabric: Fabric, recipe: Recipe, data: str, out: str, resume: bool) -> No
     material = open_material(data, recipe)
     order = _order(fabric, recipe, len(material.train.sources))
     run = Run.at(out)
+    identity = material.dataset.identity(recipe.data.feature, material.reader.spec)
     if fabric.global_rank == 0:
-        run.begin(recipe, material.dataset.identity(recipe.data.feature, material.reader.spec), resume=resume)
+        run.check(recipe, identity, resume=resume)
+    # The directory is claimed when nothing is left to complain of.
+    goes_on = run.store.exists(LAST)
+    network, tokenizer = _network(fabric, run, recipe, material, identity)
+    if fabric.global_rank == 0:
         run.remember_location(data)
     fabric.barrier()
-    network, tokenizer, goes_on = _network(fabric, run, recipe, material)
     optimiser = make_optimiser(network, recipe)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
     progress = restore(run.store, LAST, network, optimiser) if goes_on else Progress()
@@ -62,14 +66,17 @@ def _order(fabric: Fabric, recipe: Recipe, tracks: int) -> EpochOrder:
     return EpochOrder(tracks, batch, recipe.training.seed, rank=fabric.global_rank, world_size=ranks)
 
 
-def _network(fabric: Fabric, run: Run, recipe: Recipe, material: Material) -> tuple[Network, Tokenizer, bool]:
-    """The network, its tokenizer, and whether there is a checkpoint to go on from."""
+def _network(
+    fabric: Fabric, run: Run, recipe: Recipe, material: Material, identity: dict[str, Any]
+) -> tuple[Network, Tokenizer]:
+    """The network and its tokenizer: the run's, or new ones, with which the run begins."""
     if run.store.exists(LAST):
-        return *saved_network(run, recipe, material.reader.spec.shape[1]), True
+        return saved_network(run, recipe, material.reader.spec.shape[1])
     network, tokenizer, config = new_network(recipe, material)
     if fabric.global_rank == 0:
+        run.claim(recipe, identity)
         save_setup(run, tokenizer, config)
-    return network, tokenizer, False
+    return network, tokenizer
 
 
 def make_optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
