@@ -6,6 +6,7 @@ paths are POSIX, never leave the folder, and mean the same on every kind of stor
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import uuid
@@ -149,7 +150,7 @@ class Store:
         with self.open(relative) as stream:
             return stream.read()
 
-    def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> builtins.list[bytes]:
         """Parts of files, each (path, first byte, byte after the last), fetched concurrently where that pays.
 
         Raises:
