@@ -11,7 +11,7 @@ from pipelines.words import tidy, words_of
 
 # The twenties are those of the last century, as people tag them; this century's keep it.
 _DECADE = re.compile(r"^(?:19)?([2-9]0)\s?s$|^20([01]0)\s?s$")
-_AND = re.compile(r"(?<=\S)\s*[&+]\s*(?=\S)|\s+'?n'?\s+|'n'")
+_AND = re.compile(r"(?<=[^\s&+])\s*[&+]++\s*(?=\S)|\s+'?n'?\s+|'n'")
 _SHORTEST_PLURAL = 4
 
 
@@ -95,7 +95,7 @@ class Normaliser:
             return Normalised(raw, raw, raw, "as_typed")
         shown = tidy(raw)
         rule = "as_typed" if shown == raw else "case"
-        words = plain_words(shown)
+        words = whole = plain_words(shown)
         if words != shown:
             rule = "punctuation"
         stripped = self._stripped(words)
@@ -105,7 +105,9 @@ class Normaliser:
         key = self._joined(single)
         if single != words:
             rule = "plural"
-        found = self._synonyms.get(self._joined(words)) or self._synonyms.get(key)
+        # The whole first: a curated `cradle song` is no `cradle`.
+        forms = (whole, self._singular(whole), words, single)
+        found = next((self._synonyms[k] for k in map(self._joined, forms) if k in self._synonyms), None)
         if found is not None and found[0] != key:
             key, rule = found[0], "synonym"
         # A tag of signs only ("!!!") is its own group.
@@ -116,10 +118,10 @@ class Normaliser:
         while words not in self._keep_whole:
             first, _, after = words.partition(" ")
             before, _, last = words.rpartition(" ")
-            if before and last in self.rules.suffixes:
-                words = before
-            elif after and first in self.rules.prefixes:
+            if after and first in self.rules.prefixes:
                 words = after
+            elif before and last in self.rules.suffixes:
+                words = before
             else:
                 break
         return words
