@@ -252,9 +252,8 @@ def test_copies_of_a_recording_leave_unless_they_are_asked_for(
         tagged(play(music / name), title=name)
     tables = read(context, music)
     assert set(by_id(tables)) == {"a.flac"}
-    assert excluded(tables) == {
-        name: ("duplicate_recording", "the same sound as a.flac") for name in ("b.flac", "c/c.flac")
-    }
+    reason = ("duplicate_recording", "the same sound as a.flac")
+    assert excluded(tables) == dict.fromkeys(("b.flac", "c/c.flac"), reason)
     kept = by_id(read(context, music, keep_duplicates=True))
     assert set(kept) == {"a.flac", "b.flac", "c/c.flac"}
     assert len({row["recording_id"] for row in kept.values()}) == 1
