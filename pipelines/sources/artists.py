@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
+
+from pipelines.words import tidy, words_of
 
 # Tracks of nobody we know are one group; splits keep it in train, for it may hold any artist.
 UNKNOWN_ARTIST = "unknown-artist"
 
-_APOSTROPHES = re.compile(r"['’`´]")
-_BREAKS = re.compile(r"[\W_]+")
 _ARTICLE_LAST = re.compile(r"^(.*), (the|a|an)$")
 _ARTICLE_FIRST = re.compile(r"^the (?=\S)")
 # Letters that Unicode does not take apart into a base and a mark.
@@ -23,13 +22,9 @@ def artist_key(name: str) -> str:
 
     A name of signs alone (`!!!`) keeps them. An empty name gives an empty key.
     """
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_FOLDED)
-    plain = _ARTICLE_LAST.sub(r"\2 \1", plain).replace("&", " and ")
-    plain = _BREAKS.sub(" ", _APOSTROPHES.sub("", plain)).strip()
-    plain = _ARTICLE_FIRST.sub("", plain)
-    return plain or text
+    text = tidy(name)
+    plain = _ARTICLE_LAST.sub(r"\2 \1", text.translate(_FOLDED)).replace("&", " and ")
+    return _ARTICLE_FIRST.sub("", words_of(plain)) or text
 
 
 def artist_id(name: str) -> str:

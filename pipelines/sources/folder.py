@@ -6,6 +6,7 @@ of unknown artists, which splits keep in train.
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import PurePosixPath
 from typing import Any
@@ -66,7 +67,8 @@ class Folder(Source):
 
     def inputs(self) -> dict[str, str]:
         digests = {path: probe.sha256 or str(probe.reason) for path, probe in self._probed().items()}
-        digests.update({info.path: f"{info.stamp}" for info in self._odd()})
+        # Not their stamps: what a link leads to lies outside, and so does its time.
+        digests.update({info.path: str(_excluded_name(info)["detail"]) for info in self._odd()})
         metadata = self._metadata_path()
         if metadata is not None:
             digests[metadata] = self._store.sha256(metadata)
@@ -75,7 +77,7 @@ class Folder(Source):
     def read(self) -> SourceTables:
         rows = self._metadata_rows()
         tracks: list[dict[str, Any]] = []
-        tags: list[dict[str, Any]] = []
+        tags: dict[str, list[dict[str, Any]]] = {}
         excluded = [_excluded_name(info) for info in self._odd()]
         by_folder = 0
         names: list[tuple[str, str]] = []
@@ -109,7 +111,7 @@ class Folder(Source):
             said = [("genre", genre) for genre in genres] + [
                 ("tags", tag) for tag in _several(row.get("tags") or "")
             ]
-            tags.extend({"track_id": track_id, "source": source, "raw_tag": tag} for source, tag in said)
+            tags[path] = [{"track_id": track_id, "source": source, "raw_tag": tag} for source, tag in said]
         excluded.extend(
             _exclusion(row.get("track_id") or path, Reason.MISSING_FILE, f"{self._metadata_path()} names {path!r}")
             for path, row in sorted(rows.items())
@@ -118,7 +120,6 @@ class Folder(Source):
         for track in tracks:
             track["artist_name"] = chosen.get(track["artist_id"])
         tracks, repeated = drop_repeated(tracks, keep_recordings=self.settings.keep_duplicates)
-        kept = {track["track_id"] for track in tracks}
         if by_folder:
             notes.append(
                 f"{by_folder} tracks have no artist tag: the first folder of their path was taken as artist"
@@ -128,7 +129,8 @@ class Folder(Source):
             notes.append(f"{unknown} tracks have no artist at all: one group, kept in the first split")
         return SourceTables(
             TRACKS.from_rows(tracks),
-            ANNOTATIONS.from_rows(tag for tag in tags if tag["track_id"] in kept),
+            # By path: a file that is left out for its id says nothing of the track that has the id.
+            ANNOTATIONS.from_rows(tag for track in tracks for tag in tags[track["audio_uri"]]),
             EXCLUSIONS.from_rows([*excluded, *repeated]),
             notes=tuple(notes),
         )
@@ -170,26 +172,33 @@ class Folder(Source):
         name = self._metadata_path()
         if name is None:
             return {}
-        import pandas as pd
-
         where = f"{self._store.root}/{name}"
         try:
-            text = self._store.read_text(name)
-            frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-        except (UnicodeDecodeError, ValueError) as error:
-            raise UsageError(f"{where}: is no CSV in UTF-8 ({' '.join(str(error).split())})") from error
-        if "path" not in frame.columns:
-            raise UsageError(f"{where}: has no column 'path'; its columns: {', '.join(map(str, frame.columns))}")
-        for column in frame.columns:
+            text = self._store.read_bytes(name).decode("utf-8-sig")
+            lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UsageError(f"{where}: is no CSV in UTF-8 ({error})") from error
+        header, *body = lines or [[]]
+        if "path" not in header:
+            raise UsageError(f"{where}: has no column 'path'; its columns: {', '.join(header)}")
+        for column in header:
             if column not in _COLUMNS:
-                raise UsageError(f"{where}: unknown column {column!r}{suggest(str(column), _COLUMNS)}")
+                raise UsageError(f"{where}: unknown column {column!r}{suggest(column, _COLUMNS)}")
+            if header.count(column) > 1:
+                raise UsageError(f"{where}: column {column!r} stands twice")
         rows: dict[str, dict[str, str]] = {}
-        for number, row in enumerate(frame.to_dict("records"), start=2):
-            values = {str(key): " ".join(str(value).split()) for key, value in row.items()}
-            path = str(PurePosixPath(str(row["path"])))
+        for number, cells in enumerate(body, start=2):
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise UsageError(f"{where}: row {number}: {len(cells)} cells for {len(header)} columns")
+            row = dict(zip(header, cells, strict=True))
+            if not row["path"]:
+                raise UsageError(f"{where}: row {number}: has no path")
+            path = str(PurePosixPath(row["path"]))
             if path in rows:
                 raise UsageError(f"{where}: row {number}: {path!r} stands twice")
-            rows[path] = values
+            rows[path] = {key: " ".join(value.split()) for key, value in row.items()}
         return rows
 
 

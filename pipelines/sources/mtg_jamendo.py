@@ -7,6 +7,7 @@ scheme `published`.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -104,10 +105,11 @@ def _rows(store: Store, path: str) -> Any:
     """
     where = f"{store.root}/{path}"
     try:
-        lines = store.read_text(path).splitlines()
+        # At line feeds only: splitlines would also part a line at signs that a tag may hold.
+        lines = [line.removesuffix("\r") for line in store.read_bytes(path).decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: is not UTF-8 ({error.reason} at byte {error.start})") from error
-    if not lines or lines[0].split("\t") != _HEADER:
+    if lines[0].split("\t") != _HEADER:
         raise UsageError(f"{where}: line 1: not the published header ({' '.join(_HEADER)}, tab-separated)")
     for number, line in enumerate(lines[1:], start=2):
         if not line:
@@ -121,8 +123,10 @@ def _rows(store: Store, path: str) -> Any:
                 raise UsageError(f"{where}: line {number}: {cell!r} is no id of MTG-Jamendo")
         try:
             seconds = float(duration)
-        except ValueError as error:
-            raise UsageError(f"{where}: line {number}: duration {duration!r} is no number") from error
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise UsageError(f"{where}: line {number}: duration {duration!r} is no number of seconds")
         split_tags = [tag.partition("---") for tag in tags if tag]
         for kind, bar, tag in split_tags:
             if not bar or not tag:

@@ -21,7 +21,10 @@ from schemas.store import Store
 
 PROBE_VERSION = 1
 _ID3V1_BYTES = 128
-_YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)")
+_APE_FOOTER_BYTES = 32
+_YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?=\d{4}(?!\d)|(?!\d))")
+# `Folk, World, & Country` is three genres, `Singer/Songwriter` one.
+_BETWEEN_GENRES = re.compile(r"[;\x00]|,(?:\s*&)?|/(?!\s*songwriter)", re.IGNORECASE)
 _ID3_FRAMES = {"artist": "TPE1", "album": "TALB", "title": "TIT2", "date": "TDRC", "genre": "TCON"}
 
 
@@ -33,7 +36,7 @@ class Probe:
         sha256: of the whole file.
         sound: digest that is equal for files which differ in their tags only (MP3, FLAC), else `sha256`.
         duration_s: as the header states.
-        genres: as typed, split at `;`, `/` and `,`.
+        genres: as typed, split at `;`, `/` and `,`; MP3's numbers as their names.
         reason, detail: set when it is no audio that the container's reader knows.
     """
 
@@ -85,7 +88,7 @@ def _probe_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
     length = float(getattr(found.info, "length", 0.0) or 0.0)
     tags = {key: _values(found, key) for key in _ID3_FRAMES}
     year = next((int(match[1]) for value in tags["date"] if (match := _YEAR.search(value))), None)
-    genres = [part.strip() for value in tags["genre"] for part in re.split(r"[;/,\x00]", value)]
+    genres = [part.strip() for value in tags["genre"] for part in _BETWEEN_GENRES.split(value)]
     return Probe(
         sha256,
         sound,
@@ -106,7 +109,8 @@ def _values(found: Any, key: str) -> list[str]:
     if isinstance(tags, ID3):
         frames: dict[str, Any] = dict(tags)
         frame = frames.get(_ID3_FRAMES[key])
-        values = list(getattr(frame, "text", [])) if frame is not None else []
+        # A genre's text may be a number, of which `genres` knows the name.
+        values = list(getattr(frame, "genres", None) or getattr(frame, "text", []))
     else:
         try:
             values = tags.get(key) or []
@@ -117,7 +121,7 @@ def _values(found: Any, key: str) -> list[str]:
 
 
 def _digests(stream: BinaryIO) -> tuple[str, str, int]:
-    """Digest of the file, digest of the file without ID3 at its ends, and its size."""
+    """Digest of the file, digest of the file without the tags (ID3, APE) at its ends, and its size."""
     start, end, size = _sound_range(stream)
     whole, inner = hashlib.sha256(), hashlib.sha256()
     stream.seek(0)
@@ -148,7 +152,20 @@ def _sound_range(stream: BinaryIO) -> tuple[int, int, int]:
         stream.seek(size - _ID3V1_BYTES)
         if stream.read(3) == b"TAG":
             end = size - _ID3V1_BYTES
-    return start, end, size
+    return start, _before_ape(stream, start, end), size
+
+
+def _before_ape(stream: BinaryIO, start: int, end: int) -> int:
+    """Where the sound ends when an APEv2 tag follows it: the tag's last 32 bytes tell its length."""
+    if end - start <= _APE_FOOTER_BYTES:
+        return end
+    stream.seek(end - _APE_FOOTER_BYTES)
+    foot = stream.read(_APE_FOOTER_BYTES)
+    if foot[:8] != b"APETAGEX":
+        return end
+    has_header = foot[23] & 0x80
+    length = int.from_bytes(foot[12:16], "little") + (_APE_FOOTER_BYTES if has_header else 0)
+    return end - length if length <= end - start else end
 
 
 def _one_line(error: BaseException) -> str:

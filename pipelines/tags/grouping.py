@@ -19,7 +19,7 @@ _CATEGORY_OF_SOURCE = {
     "mood": "mood",
     "vocal": "vocal",
 }
-_DECADE = re.compile(r"^\d0s$")
+_DECADE = re.compile(r"^(?:\d\d)?\d0s$")
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,16 @@ def misspellings(totals: Mapping[str, int], normaliser: Normaliser) -> dict[str,
         ]
         if fitting:
             found[wrong] = min(fitting, key=lambda right: (-totals[right], right))
-    # The right form of a misspelling may itself be one; follow to the end. Counts only grow, so this ends.
-    return {wrong: _last(right, found) for wrong, right in found.items()}
-
-
-def _last(key: str, found: Mapping[str, str]) -> str:
-    while key in found:
-        key = found[key]
-    return key
+    # The right form of a misspelling may itself be one. The more common comes first, so its end is known; and two
+    # of a `distinct` line that are each one slip from a third do not meet there.
+    joined: dict[str, str] = {}
+    groups: dict[str, list[str]] = defaultdict(list)
+    for wrong in sorted(found, key=lambda key: (-totals[key], key)):
+        right = joined.get(found[wrong], found[wrong])
+        if not any(_kept_apart(wrong, other, normaliser) for other in (right, *groups[right])):
+            groups[right].append(wrong)
+            joined[wrong] = right
+    return joined
 
 
 def _one_less(key: str) -> Iterator[str]:
@@ -125,9 +127,9 @@ def _one_less(key: str) -> Iterator[str]:
 
 def _is_one_slip(first: str, second: str) -> bool:
     """Whether one letter was added, left out, changed or swapped with its neighbour (plural `s` is no slip)."""
-    if abs(len(first) - len(second)) > 1 or first == second:
-        return False
     short, long = sorted((first, second), key=len)
+    if len(long) - len(short) > 1 or first == second or long == f"{short}s":
+        return False
     start = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
     if len(short) < len(long):
         return short[start:] == long[start + 1 :]
@@ -142,6 +144,8 @@ def _kept_apart(first: str, second: str, normaliser: Normaliser) -> bool:
 
 def _not_musical(form: Normalised, normaliser: Normaliser) -> str | None:
     rules = normaliser.rules
+    if not form.shown:
+        return "nothing to see"
     for text in (form.shown, form.words):
         if text in rules.not_musical_words:
             return text

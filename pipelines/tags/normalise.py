@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines.tags.rules import TagRules
+from pipelines.words import tidy, words_of
 
-_DECADE = re.compile(r"^(?:19)?([2-9]0)\s?'?s$|^(20[012]0)\s?'?s$")
-_AND = re.compile(r"\s*(?:&|\+)\s*|\s+'?n'?\s+|'n'")
-_APOSTROPHES = re.compile(r"[’‘`´']")
-_BREAKS = re.compile(r"[\W_]+")
+# The twenties are those of the last century, as people tag them; this century's keep it.
+_DECADE = re.compile(r"^(?:19)?([2-9]0)\s?s$|^20([01]0)\s?s$")
+_AND = re.compile(r"(?<=[^\s&+])\s*[&+]++\s*(?=\S)|\s+'?n'?\s+|'n'")
 _SHORTEST_PLURAL = 4
 
 
@@ -33,22 +32,16 @@ class Normalised:
     rule: str
 
 
-def shown_form(raw: str) -> str:
-    """Lower case, one space between words, no invisible signs; punctuation is kept."""
-    text = unicodedata.normalize("NFKC", raw).casefold()
-    text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c.isspace())
-    return " ".join(text.split())
-
-
 def plain_words(text: str) -> str:
-    """Words without punctuation and accents; `&` and `'n'` become `and`, decades lose their century."""
-    decade = _DECADE.match(text)
+    """Words without punctuation and accents; `&` and `'n'` become `and`, decades lose their century.
+
+    Args:
+        text: as `tidy` gives it.
+    """
+    decade = _DECADE.match(text.replace("'", ""))
     if decade:
-        return f"{(decade[1] or decade[2])[-2:]}s"
-    text = unicodedata.normalize("NFKD", _AND.sub(" and ", text))
-    text = "".join(c for c in text if not unicodedata.combining(c))
-    text = _BREAKS.sub(" ", _APOSTROPHES.sub("", text))
-    return " ".join(text.split())
+        return f"{decade[1] or decade[2]}s"
+    return words_of(_AND.sub(" and ", text))
 
 
 class Normaliser:
@@ -56,17 +49,17 @@ class Normaliser:
 
     def __init__(self, rules: TagRules) -> None:
         self.rules = rules
-        self._keep_whole = {plain_words(entry) for entry in rules.keep_whole}
-        self._never_singular = {plain_words(entry) for entry in rules.never_singular}
+        self._keep_whole = {plain_words(tidy(entry)) for entry in rules.keep_whole}
+        self._never_singular = {plain_words(tidy(entry)) for entry in rules.never_singular}
 
     @cached_property
     def _synonyms(self) -> dict[str, tuple[str, str]]:
         """From the key of every variant to (key of its name, name)."""
         table: dict[str, tuple[str, str]] = {}
         for name, variants in self.rules.synonyms.items():
-            key = self._joined(self._singular(plain_words(name)))
+            key = self._joined(self._singular(plain_words(tidy(name))))
             for variant in (name, *variants):
-                words = plain_words(variant)
+                words = plain_words(tidy(variant))
                 table[self._joined(words)] = (key, name)
                 table[self._joined(self._singular(words))] = (key, name)
         return table
@@ -100,9 +93,9 @@ class Normaliser:
     def __call__(self, raw: str) -> Normalised:
         if self.rules.identity:
             return Normalised(raw, raw, raw, "as_typed")
-        shown = shown_form(raw)
+        shown = tidy(raw)
         rule = "as_typed" if shown == raw else "case"
-        words = plain_words(shown)
+        words = whole = plain_words(shown)
         if words != shown:
             rule = "punctuation"
         stripped = self._stripped(words)
@@ -112,7 +105,9 @@ class Normaliser:
         key = self._joined(single)
         if single != words:
             rule = "plural"
-        found = self._synonyms.get(self._joined(words)) or self._synonyms.get(key)
+        # The whole first: a curated `cradle song` is no `cradle`.
+        forms = (whole, self._singular(whole), words, single)
+        found = next((self._synonyms[k] for k in map(self._joined, forms) if k in self._synonyms), None)
         if found is not None and found[0] != key:
             key, rule = found[0], "synonym"
         # A tag of signs only ("!!!") is its own group.
@@ -123,10 +118,10 @@ class Normaliser:
         while words not in self._keep_whole:
             first, _, after = words.partition(" ")
             before, _, last = words.rpartition(" ")
-            if before and last in self.rules.suffixes:
-                words = before
-            elif after and first in self.rules.prefixes:
+            if after and first in self.rules.prefixes:
                 words = after
+            elif before and last in self.rules.suffixes:
+                words = before
             else:
                 break
         return words

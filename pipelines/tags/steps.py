@@ -67,31 +67,38 @@ def drop_artist_names(annotations: pa.Table, names: Mapping[str, str], kept: Ite
 
 
 def count_tags(annotations: pa.Table) -> pa.Table:
-    """Count the tracks of every (raw_tag, source); input to grouping (steps 4 and 5 see tags, not tracks)."""
-    pairs = annotations.group_by(["raw_tag", "source", "track_id"]).aggregate([])
-    return (
-        pairs.group_by(["raw_tag", "source"])
-        .aggregate([("track_id", "count")])
-        .rename_columns(["raw_tag", "source", "n_tracks"])
-    )
+    """Count the tracks of every tag as typed; input to grouping (steps 4 and 5 see tags, not tracks).
+
+    Returns:
+        a table (raw_tag, source, n_tracks, n_in_all): tracks that have the tag from the source, and from any.
+    """
+    counts = annotations.group_by(["raw_tag", "source"]).aggregate([("track_id", "count_distinct")])
+    in_all = annotations.group_by("raw_tag").aggregate([("track_id", "count_distinct")])
+    counts = counts.rename_columns(["raw_tag", "source", "n_tracks"])
+    return counts.join(in_all.rename_columns(["raw_tag", "n_in_all"]), "raw_tag")
 
 
 def merge_counts(parts: Iterable[pa.Table]) -> list[TagCount]:
-    """Add up the counts of several parts of the annotations, one `TagCount` a tag as typed."""
+    """Add up the counts of several parts of the annotations, one `TagCount` a tag as typed.
+
+    No track is in two parts.
+    """
     listed = list(parts)
     if not listed:
         return []
-    table = pa.concat_tables(listed).group_by(["raw_tag", "source"]).aggregate([("n_tracks", "sum")])
-    table = table.sort_by([("raw_tag", "ascending"), ("n_tracks_sum", "descending"), ("source", "ascending")])
-    counts: dict[str, TagCount] = {}
-    columns = (table.column(name).to_pylist() for name in ("raw_tag", "source", "n_tracks_sum"))
-    for raw_tag, source, number in zip(*columns, strict=True):
-        first = counts.get(raw_tag)
-        if first is None:
-            counts[raw_tag] = TagCount(raw_tag, number, source)
-        else:
-            counts[raw_tag] = TagCount(raw_tag, first.n_tracks + number, first.source)
-    return list(counts.values())
+    by_source = pa.concat_tables(listed).group_by(["raw_tag", "source"]).aggregate([("n_tracks", "sum")])
+    by_source = by_source.sort_by(
+        [("raw_tag", "ascending"), ("n_tracks_sum", "descending"), ("source", "ascending")]
+    )
+    # From the back, so that the first of a tag's sources, which gave it most, is what stays.
+    tags, sources = (by_source.column(name).to_pylist()[::-1] for name in ("raw_tag", "source"))
+    source_of = dict(zip(tags, sources, strict=True))
+    totals: dict[str, int] = dict.fromkeys(tags[::-1], 0)
+    for part in listed:
+        once = part.group_by("raw_tag").aggregate([("n_in_all", "max")])
+        for tag, number in zip(*(once.column(c).to_pylist() for c in ("raw_tag", "n_in_all_max")), strict=True):
+            totals[tag] += number
+    return [TagCount(tag, number, source_of[tag]) for tag, number in totals.items()]
 
 
 def map_tags(annotations: pa.Table, vocabulary: pa.Table) -> pa.Table:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.tags.normalise import Normaliser
+from pipelines.sources.artists import artist_key
 from pipelines.tags.rules import load_rules
 from pipelines.tags.steps import drop_artist_names, drop_low_scores, drop_overtagged, keep_listened
 from schemas.manifest import TagsSection
@@ -74,7 +74,8 @@ def cleaned_unit(out: Store, number: int, settings: TagsSection) -> tuple[pa.Tab
             inside = [("track_id", ">=", low), ("track_id", "<=", high), ("artist_name", "!=", "")]
             tracks = pq.read_table(stream, columns=["track_id", "artist_name"], filters=inside)
         names = dict(zip(tracks.column(0).to_pylist(), tracks.column(1).to_pylist(), strict=True))
-        known = Normaliser(load_rules(settings.rules)).categories if names else {}
+        taxonomy = load_rules(settings.rules).categories.values() if names else ()
+        known = {artist_key(tag) for tags in taxonomy for tag in tags}
         annotations = drop_artist_names(annotations, names, known)
         counts.append(_count("not the artist's own name", annotations))
     return annotations, over, counts

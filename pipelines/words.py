@@ -1,0 +1,36 @@
+"""Text as words: what every comparison of names and of tags does first. Nothing here knows what a tag is."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_APOSTROPHES = re.compile(r"[’‘`´ʼ＇]")
+# Marks that a person leaves out when typing: of Latin, Greek and Cyrillic letters, and the points of Hebrew and
+# Arabic. The vowel signs of Indic scripts and the voicing marks of kana are letters in all but name.
+_ACCENTS = re.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
+_INVISIBLE = frozenset({"Cf", "Cc"})
+_SELECTORS = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
+def tidy(text: str) -> str:
+    """Lower case, compatible forms made one (NFKC), straight apostrophes, one space between words, nothing
+    invisible. Punctuation and accents are kept. Tidying what is tidy changes nothing."""
+    while True:
+        once = _APOSTROPHES.sub("'", _SELECTORS.sub("", text))
+        once = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", once).casefold())
+        once = "".join(c for c in once if c.isspace() or unicodedata.category(c) not in _INVISIBLE)
+        once = " ".join(once.split())
+        if once == text:
+            return text
+        text = once
+
+
+def words_of(text: str) -> str:
+    """Letters and digits without accents; whatever lies between them is one space. Apostrophes part nothing."""
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.replace("'", "")))
+    kept: list[str] = []
+    for sign in unicodedata.normalize("NFC", plain):
+        on_letter = bool(kept) and kept[-1] != " " and unicodedata.category(sign) in ("Mn", "Mc")
+        kept.append(sign if sign.isalnum() or on_letter else " ")
+    return " ".join("".join(kept).split())

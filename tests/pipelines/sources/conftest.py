@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.engine import Engine
+from pipelines.progress import Reporter
+from pipelines.sources.base import SourceContext
+from schemas.store import Store
+
+RATE = 16_000
+
+
+def sound(seconds: float, pitch: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (0.4 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
+
+
+def encode_m4a(path: Path, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = container.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        resampler: Any = av.AudioResampler("fltp", "mono", RATE, frame_size=1024)
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="session")
+def play() -> Callable[..., Path]:
+    """Write a tone in the format that the name says, with no tags."""
+
+    def write(path: Path, seconds: float = 0.6, pitch: float = 440.0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = sound(seconds, pitch)
+        match path.suffix.lower():
+            case ".m4a":
+                encode_m4a(path, samples)
+            case ".opus":
+                soundfile.write(path, samples, RATE, format="OGG", subtype="OPUS")
+            case ".oga":
+                soundfile.write(path, samples, RATE, format="OGG", subtype="VORBIS")
+            case _:
+                soundfile.write(path, samples, RATE, format=path.suffix[1:].upper())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> SourceContext:
+    """A source's context with a dataset directory of its own."""
+    return SourceContext(Store(str(tmp_path / "out")), None, Engine(), Reporter(quiet=True))

@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mutagen
+import pytest
+
+from pipelines.engine import Engine
+from pipelines.sources.base import SourceContext, SourceTables
+from pipelines.sources.folder import Folder, FolderSettings, drop_repeated
+from schemas.digests import digest_of
+from schemas.errors import UsageError
+from schemas.store import Store
+from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
+
+Play = Callable[..., Path]
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    return folder
+
+
+def tagged(path: Path, **tags: str) -> Path:
+    found: Any = mutagen.File(path, easy=True)
+    if found.tags is None:
+        found.add_tags()
+    for key, value in tags.items():
+        found[key] = value
+    found.save()
+    return path
+
+
+def source(context: SourceContext, music: Path, **keys: Any) -> Folder:
+    return Folder(FolderSettings(kind="folder", path=str(music), **keys), context)
+
+
+def read(context: SourceContext, music: Path, **keys: Any) -> SourceTables:
+    return source(context, music, **keys).read()
+
+
+def by_id(tables: SourceTables) -> dict[str, dict[str, Any]]:
+    return {row["track_id"]: row for row in tables.tracks.to_pylist()}
+
+
+def excluded(tables: SourceTables) -> dict[str, tuple[str, str]]:
+    return {row["id"]: (row["reason"], row["detail"]) for row in tables.exclusions.to_pylist()}
+
+
+def annotations(tables: SourceTables) -> list[tuple[str, str, str]]:
+    return [(row["track_id"], row["source"], row["raw_tag"]) for row in tables.annotations.to_pylist()]
+
+
+def test_every_kind_of_audio_is_read_wherever_it_lies(play: Play, music: Path, context: SourceContext) -> None:
+    names = ["a.mp3", "x/b.FLAC", "x/y/c.ogg", "d.oga", "e.opus", "f.wav", "g é [live] '\".m4a"]
+    for number, name in enumerate(names):
+        play(music / name, 0.3, 200 + 40 * number)
+    for other in ("cover.jpg", "notes.txt", "x/list.m3u", "song.mp3.part", "mp3"):
+        (music / other).write_bytes(b"no music")
+    found = source(context, music)
+    assert found.expected_tracks() == len(names)
+    tables = found.read()
+    assert {row["audio_uri"] for row in tables.tracks.to_pylist()} == set(names) == set(by_id(tables))
+    assert tables.tracks.schema.equals(TRACKS.schema)
+    assert tables.annotations.schema.equals(ANNOTATIONS.schema)
+    assert tables.exclusions.num_rows == 0
+    for row in tables.tracks.to_pylist():
+        assert row["audio_sha256"] == Store(str(music)).sha256(row["audio_uri"])
+        assert row["duration_s"] == pytest.approx(0.3, abs=0.15)
+        assert row["title"] == Path(row["audio_uri"]).stem
+
+
+def test_what_the_files_own_tags_say(play: Play, music: Path, context: SourceContext) -> None:
+    for number, (folder, artist) in enumerate([("x", "The Band"), ("y", "band"), ("z", "The Band")]):
+        path = play(music / folder / "a.flac", pitch=300 + number)
+        tagged(path, artist=artist, album="Alb", title=f"T{number}", date="1970-05", genre="Rock; Folk/Pop")
+    tables = read(context, music)
+    rows = by_id(tables)
+    assert {row["artist_id"] for row in rows.values()} == {"band"}
+    assert {row["artist_name"] for row in rows.values()} == {"The Band"}
+    assert (rows["x/a.flac"]["album"], rows["x/a.flac"]["title"], rows["x/a.flac"]["year"]) == ("Alb", "T0", 1970)
+    assert [row[1:] for row in annotations(tables)[:3]] == [("genre", "Folk"), ("genre", "Pop"), ("genre", "Rock")]
+    assert tables.notes == ("artist 'The Band' is also written 'band': taken as one",)
+
+
+def test_without_an_artist_the_first_folder_is_it_and_the_root_is_unknown(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    for number, name in enumerate(["Björk/Debut/a.flac", "bjork/b.flac", "c.flac", "d.wav", "e.flac", "q/f.flac"]):
+        play(music / name, pitch=300 + number)
+    tagged(music / "e.flac", artist="Björk")
+    tagged(music / "q/f.flac", artist="Unknown Artist")
+    tables = read(context, music)
+    rows = by_id(tables)
+    ids = {path: row["artist_id"] for path, row in rows.items()}
+    assert ids == {
+        "Björk/Debut/a.flac": "bjork",
+        "bjork/b.flac": "bjork",
+        "c.flac": "unknown-artist",
+        "d.wav": "unknown-artist",
+        "e.flac": "bjork",
+        "q/f.flac": "q",
+    }
+    assert rows["c.flac"]["artist_name"] is None
+    assert "3 tracks have no artist tag: the first folder of their path was taken as artist" in tables.notes
+    assert any(note.startswith("2 tracks have no artist at all") for note in tables.notes)
+
+
+def test_a_csv_goes_before_the_files_own_tags(play: Play, music: Path, context: SourceContext) -> None:
+    for number in range(3):
+        path = play(music / f"{number}.flac", pitch=300 + number)
+        tagged(path, artist="File", title="File title", date="1999", genre="Rock")
+    (music / "metadata.csv").write_bytes(
+        "\ufeffpath,track_id,artist,album,title,year,genre,tags,licence\r\n"
+        './0.flac,id0,"Csv, The","A ""b""",  New   title ,2001,Jazz/Blues; Soul,calm;sad; calm,CC BY\r\n'
+        "\r\n"
+        "1.flac,,,,,,,happy,\r\n".encode()
+    )
+    tables = read(context, music)
+    rows = by_id(tables)
+    assert set(rows) == {"id0", "1.flac", "2.flac"}
+    first = rows["id0"]
+    assert (first["artist_id"], first["artist_name"], first["album"]) == ("csv", "Csv, The", 'A "b"')
+    assert (first["title"], first["year"], first["licence"]) == ("New title", 2001, "CC BY")
+    assert (rows["1.flac"]["artist_name"], rows["1.flac"]["title"], rows["1.flac"]["year"]) == (
+        "File",
+        "File title",
+        1999,
+    )
+    assert annotations(tables) == [
+        ("1.flac", "genre", "Rock"),
+        ("1.flac", "tags", "happy"),
+        ("2.flac", "genre", "Rock"),
+        ("id0", "genre", "Jazz/Blues"),
+        ("id0", "genre", "Soul"),
+        ("id0", "tags", "calm"),
+        ("id0", "tags", "sad"),
+    ]
+
+
+def test_a_csv_may_have_another_name_and_names_files_that_are_not_there(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    play(music / "a.flac")
+    (music / "sub").mkdir()
+    (music / "sub/m.csv").write_text("path,track_id\na.flac,a\nb.flac,b\n../../etc/passwd.mp3,\n/etc/c.mp3,c\n")
+    tables = read(context, music, metadata="sub/m.csv")
+    assert set(by_id(tables)) == {"a"}
+    assert excluded(tables) == {
+        "b": ("missing_file", "sub/m.csv names 'b.flac'"),
+        "../../etc/passwd.mp3": ("missing_file", "sub/m.csv names '../../etc/passwd.mp3'"),
+        "c": ("missing_file", "sub/m.csv names '/etc/c.mp3'"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"artist\nx\n", "has no column 'path'; its columns: artist"),
+        (b"", "has no column 'path'"),
+        (b"path,artits\na.flac,x\n", r"unknown column 'artits'; did you mean 'artist'\?"),
+        (b"path,artist,artist\na.flac,x,y\n", "column 'artist' stands twice"),
+        (b"path,artist\na.flac,x\n./a.flac,y\n", "row 3: 'a.flac' stands twice"),
+        (b"path,artist\na.flac,x,y\n", "row 2: 3 cells for 2 columns"),
+        (b"path,artist\na.flac\n", "row 2: 1 cells for 2 columns"),
+        (b"path,artist\n,x\n", "row 2: has no path"),
+        (b"path,year\na.flac,99\n", r"metadata\.csv: a.flac: year '99' is not four digits"),
+        (b"path,year\na.flac,\xd9\xa1\xd9\xa9\xd9\xa9\xd9\xa9\n", "is not four digits"),
+        (b"path,artist\na.flac,\xff\n", "is no CSV in UTF-8"),
+        (b'path,artist\na.flac,"x\n', "is no CSV in UTF-8"),
+    ],
+)
+def test_a_csv_that_is_wrong_names_its_row(
+    content: bytes, message: str, play: Play, music: Path, context: SourceContext
+) -> None:
+    play(music / "a.flac")
+    (music / "metadata.csv").write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read(context, music)
+    assert "\n" not in str(caught.value)
+    assert "metadata.csv" in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_is_told_with_the_key(music: Path, context: SourceContext) -> None:
+    with pytest.raises(UsageError, match=r"source\.path: is required; set it with --set source\.path=DIR"):
+        Folder(FolderSettings(kind="folder"), context)
+    with pytest.raises(UsageError, match=r"source\.path: .*nowhere is no folder"):
+        source(context, music / "nowhere")
+    (music / "a.txt").write_text("x")
+    with pytest.raises(
+        UsageError, match=r"source\.path: .* holds no audio \(flac, m4a, mp3, oga, ogg, opus, wav\)"
+    ):
+        read(context, music)
+    with pytest.raises(UsageError, match=r"source\.metadata: .*m\.csv is not there"):
+        read(context, music, metadata="m.csv")
+
+
+def test_what_is_no_audio_leaves_with_its_reason(play: Play, music: Path, context: SourceContext) -> None:
+    play(music / "good.flac")
+    (music / "zero.mp3").write_bytes(b"")
+    (music / "text.mp3").write_text("no music" * 99)
+    (music / "metadata.csv").write_text("path,track_id\nzero.mp3,z1\n")
+    found = excluded(read(context, music))
+    assert found["z1"] == ("not_audio", "the file has zero bytes")
+    assert found["text.mp3"][0] == "not_audio"
+    assert len(found) == 2
+
+
+def test_links_are_followed_inside_only(play: Play, music: Path, tmp_path: Path, context: SourceContext) -> None:
+    outside = play(tmp_path / "outside" / "far.flac", pitch=700)
+    play(music / "own.flac")
+    (music / "link.flac").symlink_to(music / "own.flac")
+    (music / "out.flac").symlink_to(outside)
+    (music / "out.mp3").symlink_to("/etc/passwd")
+    (music / "folder").symlink_to(outside.parent)
+    (music / "gone.flac").symlink_to(music / "nothing.flac")
+    (music / "loop.flac").symlink_to(music / "loop.flac")
+    tables = read(context, music)
+    assert set(by_id(tables)) == {"link.flac"}
+    found = excluded(tables)
+    assert {path: reason for path, (reason, _) in found.items()} == {
+        "own.flac": "duplicate_recording",
+        "out.flac": "outside_source",
+        "out.mp3": "outside_source",
+        "folder": "outside_source",
+        "gone.flac": "missing_file",
+        "loop.flac": "unreadable",
+    }
+    assert "a link to a folder" in found["folder"][1]
+
+
+def test_names_that_are_no_utf8_leave_readably(play: Play, music: Path, context: SourceContext) -> None:
+    path = play(music / "a.flac")
+    shutil.copy(os.fsencode(path), os.fsencode(music) + b"/b\xff.flac")
+    tables = read(context, music)
+    assert set(by_id(tables)) == {"a.flac"}
+    assert excluded(tables) == {"b\\udcff.flac": ("unreadable", "the file's name is not UTF-8; rename it")}
+
+
+def test_copies_of_a_recording_leave_unless_they_are_asked_for(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    for name in ("b.flac", "a.flac", "c/c.flac"):
+        tagged(play(music / name), title=name)
+    tables = read(context, music)
+    assert set(by_id(tables)) == {"a.flac"}
+    reason = ("duplicate_recording", "the same sound as a.flac")
+    assert excluded(tables) == dict.fromkeys(("b.flac", "c/c.flac"), reason)
+    kept = by_id(read(context, music, keep_duplicates=True))
+    assert set(kept) == {"a.flac", "b.flac", "c/c.flac"}
+    assert len({row["recording_id"] for row in kept.values()}) == 1
+
+
+def test_a_track_whose_id_is_taken_says_nothing_of_the_other(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    tagged(play(music / "a.flac", pitch=300), genre="Rock")
+    tagged(play(music / "b.flac", pitch=400), genre="Polka")
+    (music / "metadata.csv").write_text("path,track_id\na.flac,same\nb.flac,same\n")
+    tables = read(context, music)
+    assert by_id(tables)["same"]["audio_uri"] == "a.flac"
+    assert annotations(tables) == [("same", "genre", "Rock")]
+    assert excluded(tables) == {"same": ("duplicate_id", "b.flac")}
+
+
+def test_repeats_are_the_same_whatever_the_order() -> None:
+    tracks: Rows = [
+        {"track_id": track, "audio_uri": uri, "recording_id": sound}
+        for track, uri, sound in [
+            ("b", "2", "s"),
+            ("a", "1", "s"),
+            ("c", "4", "t"),
+            ("c", "3", "u"),
+            ("d", "5", "u"),
+        ]
+    ]
+    kept, left = drop_repeated(tracks, keep_recordings=False)
+    assert [(t["track_id"], t["audio_uri"]) for t in kept] == [("a", "1"), ("c", "3")]
+    assert [(row["id"], row["reason"]) for row in left] == [
+        ("b", "duplicate_recording"),
+        ("c", "duplicate_id"),
+        ("d", "duplicate_recording"),
+    ]
+    assert drop_repeated(tracks[::-1], keep_recordings=False) == (kept, left)
+    assert EXCLUSIONS.from_rows(left).num_rows == 3
+
+
+def test_inputs_know_content_and_names_but_neither_time_nor_place(
+    play: Play, music: Path, tmp_path: Path, context: SourceContext
+) -> None:
+    outside = play(tmp_path / "far.flac", pitch=800)
+    play(music / "a.flac")
+    play(music / "x/b.mp3", pitch=500)
+    (music / "out.flac").symlink_to(outside)
+    (music / "metadata.csv").write_text("path,artist\na.flac,x\n")
+    before = source(context, music).inputs()
+    os.utime(outside, (1, 1))
+    for path in (music / "a.flac", music / "metadata.csv"):
+        os.utime(path, (2, 2))
+    other = tmp_path / "other place"
+    shutil.copytree(music, other, symlinks=True)
+    assert source(context, music).inputs() == before
+    assert source(context, other).inputs() == before
+    assert digest_of(before)
+
+    (music / "metadata.csv").write_text("path,artist\na.flac,y\n")
+    changed = source(context, music).inputs()
+    assert {path for path in before if before[path] != changed[path]} == {"metadata.csv"}
+    play(music / "a.flac", pitch=450)
+    assert {path for path in before if changed[path] != source(context, music).inputs()[path]} == {"a.flac"}
+    (music / "x/b.mp3").rename(music / "c.mp3")
+    assert set(source(context, music).inputs()) == {"a.flac", "c.mp3", "out.flac", "metadata.csv"}
+
+
+def test_a_probe_is_remembered_until_the_file_changes(play: Play, music: Path, context: SourceContext) -> None:
+    path = play(music / "a.flac")
+    stamp = path.stat()
+    before = source(context, music).inputs()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert source(context, music).inputs() == before
+    careful = dataclasses.replace(context, trust_stamps=False)
+    assert source(careful, music).inputs() != before
+    os.utime(path, ns=(1, 1))
+    assert source(context, music).inputs() == source(careful, music).inputs()
+
+
+def test_workers_change_nothing(play: Play, music: Path, context: SourceContext) -> None:
+    for number in range(12):
+        play(music / f"{number % 3}" / f"{number}.wav", 0.1, 200 + 10 * number)
+    one = read(dataclasses.replace(context, trust_stamps=False), music)
+    two = read(dataclasses.replace(context, trust_stamps=False, engine=Engine(workers=4)), music)
+    assert one.tracks.equals(two.tracks)
+    assert one.notes == two.notes
+
+
+def test_a_relative_path_starts_from_the_manifest(play: Play, music: Path, context: SourceContext) -> None:
+    play(music / "a.flac")
+    beside = dataclasses.replace(context, base=music.parent)
+    assert set(by_id(read(beside, Path("music")))) == {"a.flac"}
+
+
+def test_music_in_memory_reads_as_on_disk(play: Play, music: Path, context: SourceContext) -> None:
+    tagged(play(music / "x/a.flac"), artist="A", genre="Rock")
+    play(music / "b.mp3", pitch=500)
+    memory = Store("memory://folder-source")
+    for name in ("x/a.flac", "b.mp3"):
+        memory.write_bytes(name, (music / name).read_bytes())
+    settings = FolderSettings(kind="folder", path=memory.root)
+    found = Folder(settings, context)
+    here = source(context, music)
+    assert found.inputs() == here.inputs()
+    assert found.read().tracks.equals(here.read().tracks)
