@@ -147,7 +147,7 @@ class Store:
         with self.open(relative) as stream:
             return stream.read()
 
-    def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> Sequence[bytes]:
         """Parts of files, each (path, first byte, byte after the last), fetched concurrently where that pays.
 
         Raises:
