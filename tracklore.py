@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
+
+# Threads that wait for work sleep: spinning, they would take the cores from whatever else runs here. Read once, when
+# PyTorch is loaded, by whichever verb does it first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="tracklore",
