@@ -167,7 +167,7 @@ def demo(
     from train import cli as train_cli
 
     data, run = f"{out}/data", f"{out}/run"
-    pipelines_cli.build("demo", data, workers=workers)
+    pipelines_cli.build("demo", data, workers=workers, always_tell=True)
     train_cli.train("demo", data, run, resume=True)
     train_cli.evaluate(run, data)
     for query in ("calm piano", "fast drums", "happy flute"):
