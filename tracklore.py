@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-# Threads that wait for work sleep: spinning, they would take the cores from whatever else runs here. Read once, when
-# PyTorch is loaded, by whichever verb does it first.
+# Threads that wait for work sleep: spinning, they would take the cores from whatever else runs here. It is read
+# once, when PyTorch is loaded, by whichever verb does so first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
