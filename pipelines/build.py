@@ -198,7 +198,9 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         stages, source = stages_of(request, reporter)
         recipe = manifest.recipe(without=source.LOCATION_KEYS)
         receipt = found or Receipt(name=manifest.name, manifest=digest_of(recipe))
-        context = BuildContext(manifest, request.where, out, request.engine, reporter, receipt, check=request.check)
+        context = BuildContext(
+            manifest, request.where, out, request.engine, reporter, receipt, request.check, dry_run
+        )
         if not dry_run:
             out.remove_temporaries()
         planned = plan(stages, context, request.only)
@@ -213,7 +215,12 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         worked = False
         for item in planned:
             if item.selected and not item.stands:
+                item.stage.preflight(context)
+        for item in planned:
+            if item.selected and not item.stands:
                 worked = True
+                for path in item.lost:  # what is there and is not what the receipt says would only be taken again
+                    out.remove(path)
                 reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
                 _commit(item, item.stage.run(context), context, planned)
         return Build(context.receipt, rows, worked)

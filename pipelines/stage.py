@@ -74,6 +74,13 @@ class Stage(ABC):
     def settings(self, context: BuildContext) -> Any:
         """The part of the configuration, and the digests of outside inputs, that its output depends on (JSON)."""
 
+    def preflight(self, context: BuildContext) -> None:  # noqa: B027 - most stages lack nothing
+        """Called before any stage of a build runs.
+
+        Raises:
+            UsageError: something that the stage will need is not configured.
+        """
+
     @abstractmethod
     def run(self, context: BuildContext) -> StageResult:
         """Make the stage's files."""

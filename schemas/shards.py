@@ -6,6 +6,7 @@ stand at an offset that the footer gives, so a shard is a random-access store: a
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.digests import canonical_json, stable_hash
+from schemas.digests import CHUNK_BYTES, canonical_json, stable_hash
 from schemas.errors import DataError
 from schemas.store import Store
 from schemas.table import META_KEY
@@ -176,6 +177,20 @@ def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
         return None
     return meta
+
+
+def shard_is_whole(store: Store, path: str, meta: Mapping[str, Any]) -> bool:
+    """Whether the bytes before the footer are those that the footer's metadata digests."""
+    content = meta.get("content")
+    if not isinstance(content, Mapping):
+        return False
+    state = hashlib.sha256()
+    left = int(content["bytes"])
+    with store.open(path) as stream:
+        while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
+            state.update(chunk)
+            left -= len(chunk)
+    return left == 0 and state.hexdigest() == content["sha256"]
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,9 @@ def decode(store: Store, path: str, window: Window, rate: int) -> tuple[Waveform
     except OSError as error:
         raise ExcludedError(Reason.UNREADABLE, f"{path}: {error.strerror or error}") from error
     with stream:
+        if not stream.read(1):
+            raise ExcludedError(Reason.NOT_AUDIO, f"{path}: the file has zero bytes")
+        stream.seek(0)
         try:
             samples, native, start_s = _by_soundfile(stream, store, path, window)
         except soundfile.LibsndfileError as error:
@@ -130,8 +133,9 @@ def _by_av(
             total = round((stated if stated is not None else (container.duration or 0) / av.time_base) * rate)
             first, wanted = window.frames(total, rate) if total else (0, None)
             if first and audio.time_base:
-                # To the packet at or before; the samples before the window are cut below.
-                container.seek(int(first / rate / audio.time_base), stream=audio, backward=True)
+                # To a packet before the run-up; the samples before the window are cut below.
+                place = max(0.0, first / rate - _RUN_UP_S)
+                container.seek(int(place / audio.time_base), stream=audio, backward=True)
             resampler = av.AudioResampler(format="fltp", rate=rate)
             pieces: list[npt.NDArray[np.float32]] = []
             begin: int | None = None
@@ -145,7 +149,7 @@ def _by_av(
                     have += array.shape[1]
                 if wanted is not None and begin + have >= first + wanted:
                     break
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, ValueError, OSError) as error:
         raise ExcludedError(
             Reason.NOT_AUDIO if not first_error else _reason_of(first_error), f"{path}: {error}"
         ) from error

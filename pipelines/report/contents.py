@@ -1,0 +1,155 @@
+"""What a dataset directory holds, read once for the page and the card: only what the receipt lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.receipt import FileEntry, Receipt, StageEntry, require_receipt
+from schemas.shards import FeatureSpec, read_shard_index
+from schemas.store import Store
+from schemas.table import TableSchema
+from schemas.tables import DROPPED_TAGS, EXCLUSIONS, LABELS, SPLITS, TABLES, TAGS, TRACKS
+
+_ORDER = ("source", "videos", "tags", "splits")
+_TRACK_COLUMNS = ["track_id", "artist_id", "artist_name", "title", "duration_s", "recording_id"]
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """One feature: what its tensors are, where its shards lie, and how many clips and bytes they hold."""
+
+    spec: FeatureSpec
+    paths: tuple[str, ...]
+    clips: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One table that the receipt lists, with the schema that says what its columns are."""
+
+    table: TableSchema
+    file: FileEntry
+
+    def columns(self) -> list[dict[str, Any]]:
+        """Name, type, whether null may stand there, and description of every column."""
+        return [
+            {
+                "name": field.name,
+                "type": str(field.type).replace("list<element: string>", "list<string>"),
+                "nullable": field.nullable,
+                "description": (field.metadata or {}).get(b"description", b"").decode(),
+            }
+            for field in self.table.schema
+        ]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A dataset as its reports need it. A table that the dataset does not have is one of no rows.
+
+    Attributes:
+        tracks: track_id, artist_id, artist_name, title, duration_s, recording_id.
+        tags: rows of `tags`, most tracks first.
+        dropped: rows of `dropped_tags`, most tracks first.
+        excluded: rows of `exclusions`.
+        splits: track id to split, in the `default` scheme.
+    """
+
+    receipt: Receipt
+    tracks: pa.Table
+    labels: pa.Table
+    tags: list[dict[str, Any]]
+    dropped: list[dict[str, Any]]
+    excluded: list[dict[str, Any]]
+    splits: Mapping[str, str]
+    features: list[FeatureInfo]
+    tables: list[TableInfo]
+
+    def stages(self) -> list[tuple[str, StageEntry]]:
+        """The stages in the order in which data goes through them, those that only keep books left out."""
+        known = {name: place for place, name in enumerate(_ORDER)}
+        named = [(name, entry) for name, entry in self.receipt.stages.items() if name != "exclusions"]
+        return sorted(named, key=lambda item: (known.get(item[0], len(known)), item[0]))
+
+    def card(self) -> dict[str, str]:
+        """Title, description, licence and citation of the recipe; a title there always is."""
+        given = self.receipt.recipe.get("card")
+        given = given if isinstance(given, dict) else {}
+        keys = ("title", "description", "licence", "citation")
+        card = {key: str(given.get(key) or "").strip() for key in keys}
+        return {**card, "title": card["title"] or self.receipt.name}
+
+    def ratios(self) -> dict[str, float]:
+        """What the recipe asks of the default split."""
+        ratios = (self.receipt.recipe.get("splits") or {}).get("ratios") or {}
+        return {str(name): float(ratio) for name, ratio in ratios.items()}
+
+    def artists(self) -> int:
+        """How many there are."""
+        return int(pc.count_distinct(self.tracks.column("artist_id")).as_py())
+
+    def recordings(self) -> int:
+        """How many there are; fewer than tracks where one recording stands under two ids."""
+        return int(pc.count_distinct(self.tracks.column("recording_id")).as_py())
+
+    def tagged(self) -> int:
+        """Tracks with at least one tag."""
+        return int(pc.sum(pc.greater(pc.list_value_length(self.labels.column("tags")), 0)).as_py() or 0)
+
+    def captioned(self) -> tuple[int, int]:
+        """Tracks with a caption, and distinct captions."""
+        captions = self.labels.column("caption").drop_null()
+        return len(captions), int(pc.count_distinct(captions).as_py())
+
+    def seconds(self) -> float:
+        """Sum of the known durations."""
+        return float(pc.sum(self.tracks.column("duration_s")).as_py() or 0.0)
+
+
+def read_contents(out: Store) -> Contents:
+    """Read what the reports need.
+
+    Raises:
+        UsageError: there is no dataset.
+        DataError: a file that the receipt lists is missing or damaged.
+    """
+    receipt = require_receipt(out)
+    files = receipt.files()
+
+    def rows(table: TableSchema, columns: list[str] | None = None) -> pa.Table:
+        if table.filename in files:
+            return table.read(out, columns)
+        return table.empty().select(columns or table.schema.names)
+
+    splits = rows(SPLITS)
+    splits = splits.filter(
+        pc.and_(pc.equal(splits.column("scheme"), "default"), pc.equal(splits.column("fold"), 0))
+    )
+    return Contents(
+        receipt,
+        rows(TRACKS, _TRACK_COLUMNS),
+        rows(LABELS),
+        sorted(rows(TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["tag"])),
+        sorted(rows(DROPPED_TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["raw_tag"])),
+        rows(EXCLUSIONS).to_pylist(),
+        dict(zip(splits.column("track_id").to_pylist(), splits.column("split").to_pylist(), strict=True)),
+        _features(out, receipt),
+        [TableInfo(table, files[table.filename]) for table in TABLES.values() if table.filename in files],
+    )
+
+
+def _features(out: Store, receipt: Receipt) -> list[FeatureInfo]:
+    found = []
+    for name, entry in sorted(receipt.stages.items()):
+        paths = tuple(sorted(path for path in entry.files if path.startswith("features/")))
+        if name.startswith("features.") and paths:
+            clips = sum(file.rows for file in entry.files.values())
+            size = sum(file.bytes for file in entry.files.values())
+            found.append(FeatureInfo(read_shard_index(out, paths[0]).spec, paths, clips, size))
+    return found

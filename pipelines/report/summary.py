@@ -1,0 +1,248 @@
+"""What the reports say in words and tables: pure functions of a dataset's contents and its audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS
+from pipelines.report.contents import Contents
+from pipelines.report.words import counted, length, listed, percent
+from schemas.manifest import split_order
+from schemas.reasons import Reason
+
+FIRST_EXCLUDED = 3
+FIRST_DROPPED = 8
+# A tag's share of a split within this of its target is as good as exact; beyond the other, a metric feels it.
+CLOSE, FAR = 0.01, 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of what is good or bad at a glance."""
+
+    kind: Literal["good", "note", "warn", "bad"]
+    text: str
+
+
+@dataclass(frozen=True)
+class FunnelRow:
+    """One step.
+
+    Attributes:
+        stage: named at its first row only.
+        change: tracks against the step before; None where the two do not compare.
+        split: the split that the row counts, or None for a step through which all go.
+        width: of the bar, 0 to 1 of the widest.
+    """
+
+    stage: str
+    step: str
+    tracks: int | None
+    artists: int | None
+    tags: int | None
+    annotations: int | None
+    change: int | None
+    split: str | None
+    width: float
+
+
+@dataclass(frozen=True)
+class Left:
+    """What left at one stage for one reason: how many, and the first of them as (id, detail)."""
+
+    stage: str
+    reason: str
+    meaning: str
+    count: int
+    first: tuple[tuple[str, str], ...]
+
+
+def headline(contents: Contents, audit: Mapping[str, Any] | None) -> str:
+    """The dataset in one sentence of numbers."""
+    parts = [f"{counted(contents.tracks.num_rows, 'track')} by {counted(contents.artists(), 'artist')}"]
+    if contents.seconds():
+        parts.append(f"{length(contents.seconds())} of music")
+    if contents.tags:
+        of = f" on {counted(contents.tagged(), 'track')}"
+        parts.append(
+            counted(len(contents.tags), "tag") + (of if contents.tagged() < contents.tracks.num_rows else "")
+        )
+    if contents.features:
+        parts.append(listed([f"{info.clips:,} clips of {info.spec.name}" for info in contents.features]))
+    sentence = ", ".join(parts)
+    default = next((e for e in (audit or {}).get("schemes", []) if e["scheme"] == DEFAULT_SCHEME), None)
+    if default and default["splits"]:
+        shares = [f"{name} {default['splits'][name]['tracks']:,}" for name in split_order(default["splits"])]
+        sentence += f"; split into {listed(shares)}"
+    return sentence + "."
+
+
+def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdict]:
+    """What is good and what is not, the gravest of each kind first as it stands in the page."""
+    found: list[Verdict] = []
+    for entry in (audit or {}).get("schemes", []):
+        found += _of_scheme(entry, contents)
+    if audit is None:
+        found.append(Verdict("note", "The dataset has no splits yet."))
+    tracks = contents.tracks.num_rows
+    if contents.labels.num_rows:
+        found += _of_labels(contents, tracks)
+    copies = tracks - contents.recordings()
+    if copies:
+        found.append(Verdict("note", f"{counted(copies, 'track')} repeat a recording that another track is."))
+    for info in contents.features:
+        stage = f"features.{info.spec.name}"
+        lacking = len({row["id"] for row in contents.excluded if row["stage"] == stage})
+        if lacking:
+            text = f"{counted(lacking, 'track')} of {tracks:,} without a clip in {info.spec.name}."
+            found.append(Verdict("note", text))
+    excluded = len({(row["stage"], row["id"]) for row in contents.excluded})
+    text = (
+        f"{counted(excluded, 'entry', 'entries')} excluded, each with its reason."
+        if excluded
+        else "Nothing excluded."
+    )
+    return [*found, Verdict("note", text)]
+
+
+def scheme_name(entry: Mapping[str, Any]) -> str:
+    """The scheme, with its fold where there are several."""
+    return str(entry["scheme"]) + (f", fold {entry['fold']}" if entry["fold"] else "")
+
+
+def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
+    name, shared, ours = scheme_name(entry), entry["shared"], entry["scheme"] == DEFAULT_SCHEME
+    artists, recordings = shared["artists"]["count"], shared["recordings"]["count"]
+    text = (
+        f"Split {name}: {counted(artists, 'artist')} and {counted(recordings, 'recording')} shared between splits."
+    )
+    found = [Verdict("bad" if artists or recordings else "good", text)]
+    empty = [split for split in split_order(contents.ratios()) if split not in entry["splits"]] if ours else []
+    if empty:
+        found.append(Verdict("bad", f"Split {name}: no track in {listed(empty)}."))
+    if any(sum(counts.values()) for counts in entry["shares_by_tag"].values()):
+        mean, largest = entry["share_deviation"]["mean"], entry["share_deviation"]["largest"]
+        text = (
+            f"Split {name}: a tag's share of a split is {percent(mean, 2)} off its target on average, "
+            f"{percent(largest, 2)} at most; label distance {entry['label_distance']:.5f}."
+        )
+        found.append(Verdict("good" if mean <= CLOSE else "warn" if mean > FAR else "note", text))
+    few = entry["few_artists"]
+    if few:
+        text = f"Split {name}: {counted(len(few), 'tag')} of a measured split rest on few artists."
+        found.append(
+            Verdict("warn", text.replace("1 tag of a measured split rest on", "1 tag of a measured split rests on"))
+        )
+    return found
+
+
+def _of_labels(contents: Contents, tracks: int) -> list[Verdict]:
+    found = []
+    without = contents.labels.num_rows - contents.tagged()
+    if without:
+        share = without / contents.labels.num_rows
+        text = f"{counted(without, 'track')} of {tracks:,} ({percent(share)}) without a tag."
+        found.append(Verdict("warn" if share > 0.5 else "note", text))
+    captioned, distinct = contents.captioned()
+    if captioned:
+        text = f"{counted(distinct, 'distinct caption')} on {counted(captioned, 'captioned track')}."
+        found.append(Verdict("bad" if distinct < 2 else "note", text))
+    else:
+        found.append(Verdict("bad", "No track has a caption, so no model can learn words from the dataset."))
+    return found
+
+
+def funnel(contents: Contents) -> list[FunnelRow]:
+    """Every step of every stage, in order."""
+    steps = [(stage, step) for stage, entry in contents.stages() for step in entry.funnel]
+    most = max((step.tracks or 0 for _, step in steps), default=0)
+    rows: list[FunnelRow] = []
+    before: tuple[str, int] | None = None
+    for place, (stage, step) in enumerate(steps):
+        first = place == 0 or steps[place - 1][0] != stage
+        split = step.step if stage == "splits" else None
+        # Parts of a whole do not follow from one another, and a feature starts again from all tracks.
+        comparable = before is not None and split is None and step.tracks is not None
+        comparable = comparable and before is not None and before[0] == stage
+        change = step.tracks - before[1] if comparable and before and step.tracks is not None else None
+        width = (step.tracks or 0) / most if most else 0.0
+        counts = (step.tracks, step.artists, step.tags, step.annotations)
+        rows.append(FunnelRow(stage if first else "", step.step, *counts, change or None, split, width))
+        if step.tracks is not None:
+            before = (stage, step.tracks)
+    return rows
+
+
+def exclusions(contents: Contents) -> list[Left]:
+    """What left, by stage and reason, in the order of the stages and then most first."""
+    order = {name: place for place, (name, _) in enumerate(contents.stages())}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in contents.excluded:
+        groups.setdefault((row["stage"], row["reason"]), []).append(row)
+    found = [
+        Left(
+            stage,
+            reason,
+            meaning(reason),
+            len(rows),
+            tuple((row["id"], _beside(row["id"], row["detail"])) for row in rows[:FIRST_EXCLUDED]),
+        )
+        for (stage, reason), rows in groups.items()
+    ]
+    return sorted(found, key=lambda left: (order.get(left.stage, len(order)), left.stage, -left.count, left.reason))
+
+
+def _beside(id_: str, detail: str | None) -> str:
+    """The detail without the id that stands before it."""
+    return (detail or "").removeprefix(id_).removeprefix(": ")
+
+
+def dropped_tags(contents: Contents) -> list[Left]:
+    """Tags as typed that the vocabulary does not have, by reason; the first are those on most tracks."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in contents.dropped:
+        groups.setdefault(row["reason"], []).append(row)
+    found = [
+        Left(
+            "tags",
+            reason,
+            meaning(reason),
+            len(rows),
+            tuple((row["raw_tag"], counted(row["n_tracks"], "track")) for row in rows[:FIRST_DROPPED]),
+        )
+        for reason, rows in groups.items()
+    ]
+    return sorted(found, key=lambda left: (-left.count, left.reason))
+
+
+def meaning(reason: str) -> str:
+    """The sentence for a reason; a newer version's reason is left to speak for itself."""
+    return Reason(reason).meaning if reason in set(Reason) else ""
+
+
+def split_rows(entry: Mapping[str, Any], ratios: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The splits of one scheme with the recipe's target where it has one, empty ones too."""
+    wanted = ratios if entry["scheme"] == DEFAULT_SCHEME else {}
+    nothing = {"tracks": 0, "labelled": 0, "artists": 0, "share": 0.0, "tags": 0}
+    return [
+        {"split": name, "target": wanted.get(name), **entry["splits"].get(name, nothing)}
+        for name in split_order({*entry["splits"], *wanted})
+    ]
+
+
+def few_artists_rule() -> str:
+    """What makes a tag of a measured split stand on few artists."""
+    return f"fewer than {FEW_ARTISTS} artists, or half of its tracks from one"
+
+
+def shares(entry: Mapping[str, Any], tags: Sequence[str]) -> dict[str, dict[str, float]]:
+    """For each of `tags` that the scheme has, the share of its tracks in every split (sums to 1)."""
+    found = {}
+    for tag in tags:
+        counts = entry["shares_by_tag"].get(tag, {})
+        total = sum(counts.values())
+        if total:
+            found[tag] = {split: count / total for split, count in counts.items()}
+    return found

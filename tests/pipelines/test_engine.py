@@ -1,0 +1,90 @@
+"""Tasks on an engine: what is done is not done again, what fails is told, what hangs is ended."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.engine import Engine, check_flags
+from pipelines.progress import Reporter, counter
+from pipelines.tasks import Task, TaskContext, TaskSet, run_tasks
+from schemas.errors import DataError, UsageError
+from schemas.store import Store
+
+
+def write_number(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    path = f"done/{spec['n']}-{time.monotonic_ns()}.txt"
+    context.out.write_text(path, str(spec["n"]))
+    counter(context.label).advance()
+    return {"square": spec["n"] ** 2}
+
+
+def refuse_three(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    if spec["n"] == 3:
+        raise UsageError("three is too many; give fewer")
+    return write_number(context, spec)
+
+
+def hang(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(30)
+    return {}
+
+
+def work(function: str, count: int = 5) -> TaskSet:
+    tasks = [Task(f"{n:03d}", f"digest-{n}", {"n": n}) for n in range(count)]
+    return TaskSet("work", f"{__name__}:{function}", tasks)
+
+
+def quiet() -> Reporter:
+    return Reporter(quiet=True)
+
+
+def ran(out: Path) -> list[str]:
+    return sorted(path.name.split("-")[0] for path in (out / "done").iterdir())
+
+
+def test_every_task_runs_once_and_is_not_run_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    results = run_tasks(work("write_number"), store, Engine(workers=2), quiet())
+    assert {key: value["square"] for key, value in results.items()} == {f"{n:03d}": n * n for n in range(5)}
+    assert ran(tmp_path) == list("01234")
+    again = run_tasks(work("write_number", 7), store, Engine(), quiet())
+    assert len(again) == 7
+    assert ran(tmp_path) == list("0123456")
+
+
+def test_a_task_whose_digest_changed_runs_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    run_tasks(work("write_number", 2), store, Engine(), quiet())
+    changed = TaskSet("work", f"{__name__}:write_number", [Task("000", "other", {"n": 0})])
+    run_tasks(changed, store, Engine(), quiet())
+    assert ran(tmp_path) == ["0", "0", "1"]
+
+
+def test_a_users_mistake_in_a_worker_is_told_as_such_and_the_rest_is_kept(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    with pytest.raises(UsageError, match="three is too many; give fewer"):
+        run_tasks(work("refuse_three"), store, Engine(), quiet())
+    assert set(ran(tmp_path)) == {"0", "1", "2", "4"}
+
+
+def test_a_run_in_which_nothing_moves_is_ended(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(DataError, match="nothing was finished"):
+        run_tasks(work("hang", 1), Store(str(tmp_path)), Engine(stall_s=1.0), quiet())
+    assert time.monotonic() - started < 20
+
+
+def test_other_processes_cannot_see_memory(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot see this store"):
+        run_tasks(work("write_number"), Store("memory://tasks"), Engine(runner="PortableRunner"), quiet())
+
+
+def test_beams_flags_pass_and_others_do_not() -> None:
+    check_flags(["--direct_running_mode=multi_threading", "--temp_location=gs://b/t", "--region", "europe-west1"])
+    for flag in ("--directrunning_mode=x", "--nonsense"):
+        with pytest.raises(UsageError, match=flag.split("=")[0]):
+            check_flags([flag])

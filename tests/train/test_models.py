@@ -1,0 +1,179 @@
+"""Shapes, bounds and standardisation of the encoders; the vocabulary."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import UsageError
+from train.data.loader import ahead
+from train.data.vocabulary import learn_pieces, prepared, train_wordpiece, unknown_only
+from train.loop.schedule import lr_factor
+from train.models.audio import AudioEncoder
+from train.models.norm import GlobalBatchNorm2d
+from train.models.text import load_pretrained
+from train.recipe import load_recipe
+
+
+def encoder(frames: int = 32, mean: float = 0.0, std: float = 1.0) -> AudioEncoder:
+    """A small encoder of 16 bands."""
+    torch.manual_seed(0)
+    return AudioEncoder(
+        frames=frames,
+        bands=16,
+        channels=[4, 8],
+        pools=[(2, 2), (2, 2)],
+        input_pool=(1, 1),
+        width=16,
+        layers=1,
+        heads=2,
+        feed_forward=16,
+        dropout=0.1,
+        embedding=12,
+        mean=mean,
+        std=std,
+    ).eval()
+
+
+def test_the_input_is_standardised_by_numbers_that_travel_with_the_weights() -> None:
+    mels = torch.randn(3, 32, 16)
+    plain, shifted = encoder(), encoder(mean=-60.0, std=7.0)
+    torch.testing.assert_close(shifted(mels * 7 - 60), plain(mels), rtol=1e-4, atol=1e-4)
+    plain.load_state_dict(shifted.state_dict())
+    torch.testing.assert_close(plain(mels * 7 - 60), shifted(mels * 7 - 60))
+    assert plain(mels).shape == (3, 12)
+    assert plain(mels.half()).dtype == torch.float32
+
+
+def test_a_crop_too_short_for_the_pools_is_refused() -> None:
+    with pytest.raises(ValueError, match="pooling leaves 4 bands and 0 steps"):
+        encoder(frames=3)
+
+
+def test_the_published_encoder_has_the_published_shape() -> None:
+    model = load_recipe("ttmr").model
+    with torch.device("meta"):
+        net = AudioEncoder(
+            frames=992,
+            bands=128,
+            embedding=model.embedding,
+            mean=0,
+            std=1,
+            **model.audio.model_dump(exclude={"kind"}),
+        )
+    assert net.positions.shape == (63, 256)  # 992 frames over 2⁴, and CLS
+    assert net.project_in.in_features == 128 * 8
+    assert net.project_out.out_features == 128
+    assert len(net.transformer.layers) == 4
+
+
+def test_on_one_process_batch_norm_is_pytorchs() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 5, 5)
+    ours, theirs = GlobalBatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
+def test_weights_that_are_nowhere_end_in_a_way_out() -> None:
+    with pytest.raises(UsageError, match=r"no folder \./no-such-bert.*--set model.text.name=PATH"):
+        load_pretrained("./no-such-bert")
+
+
+def test_a_pretrained_encoder_loads_from_a_local_path(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    tokenizer = train_wordpiece(["calm piano", "loud drums"], 60)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    model = BertModel(config)
+    model.save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(tmp_path)
+    loaded = load_pretrained(str(tmp_path))
+    assert loaded.config["model_type"] == "bert" and "_name_or_path" not in loaded.config
+    assert loaded.tokenizer.encode("calm piano").ids == tokenizer.encode("calm piano").ids
+    name = "embeddings.word_embeddings.weight"
+    torch.testing.assert_close(loaded.body.state_dict()[name], model.state_dict()[name])
+    assert not any("pooler" in name for name, _ in loaded.body.named_parameters())
+
+
+TEXTS = ["calm piano", "Loud Drums, fast", "lo-fi hip hop", "café del mar", "80s synth pop"] * 3
+
+
+def test_a_vocabulary_depends_on_its_texts_alone() -> None:
+    here = train_wordpiece(TEXTS, 80).to_str()
+    assert train_wordpiece(reversed(TEXTS), 80).to_str() == here
+    program = f"from train.data.vocabulary import train_wordpiece as t; print(t({TEXTS!r}, 80).to_str())"
+    environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": str(Path.cwd())}
+    there = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == here
+
+
+def test_pieces_are_letters_then_the_most_frequent_joins() -> None:
+    assert learn_pieces(Counter({"aab": 3, "ab": 5}), 5) == ["##a", "##b", "a", "ab", "##ab"]
+    assert learn_pieces(Counter({"aab": 3, "ab": 5}), 99)[-1] == "aab"
+    assert learn_pieces(Counter({"z": 9, "y": 1, "x": 1}), 2) == ["x", "z"]
+
+
+@given(texts=st.lists(st.text("abc éあ-,1", max_size=12), max_size=6), size=st.integers(30, 60))
+def test_a_large_enough_vocabulary_knows_its_own_texts(texts: list[str], size: int) -> None:
+    tokenizer = train_wordpiece(texts, size)
+    assert tokenizer.get_vocab_size() <= size
+    for text in texts:
+        assert "[UNK]" not in tokenizer.encode(text).tokens
+
+
+def test_texts_are_cut_padded_and_known() -> None:
+    tokenizer = prepared(train_wordpiece(TEXTS, 200), 6)
+    short, long = tokenizer.encode_batch(["piano", "piano piano piano piano piano piano piano"])
+    assert len(short.ids) == len(long.ids) == 6
+    assert short.tokens[:3] == ["[CLS]", "piano", "[SEP]"] and set(short.tokens[3:]) == {"[PAD]"}
+    assert sum(short.attention_mask) == 3
+    assert tokenizer.encode("PIANO").ids == tokenizer.encode("piano").ids
+    assert unknown_only(tokenizer, "日本") and not unknown_only(tokenizer, "日本 piano")
+
+
+@given(steps=st.integers(0, 30), threads=st.integers(1, 4), depth=st.integers(1, 6))
+def test_reading_ahead_keeps_the_order(steps: int, threads: int, depth: int) -> None:
+    assert list(ahead(lambda n: n * n, range(3, 3 + steps), threads=threads, depth=depth)) == [
+        n * n for n in range(3, 3 + steps)
+    ]
+
+
+def test_reading_ahead_raises_in_its_place_and_no_earlier() -> None:
+    def make(step: int) -> int:
+        if step == 4:
+            raise KeyError("four")
+        return step
+
+    seen = []
+    with pytest.raises(KeyError, match="four"):
+        for step in ahead(make, range(10), threads=3, depth=5):
+            seen.append(step)  # noqa: PERF402 - what came before the error is the point
+    assert seen == [0, 1, 2, 3]
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    factors = [lr_factor(step, warmup=10, total=100, final=0.1) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and factors[9] == factors[10] == pytest.approx(1.0)
+    assert factors[-1] == pytest.approx(0.1)
+    assert all(a >= b for a, b in pairwise(factors[10:]))
+    assert factors[10 + 89 // 2] == pytest.approx(0.55, abs=0.02)

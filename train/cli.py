@@ -1,0 +1,165 @@
+"""The trainer's verbs as plain functions: they do the work and print. PyTorch is imported when one is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: Sequence[str] = ()) -> None:
+    """Train a recipe on a dataset into a run directory.
+
+    Args:
+        recipe: a path, or the bare name of a shipped recipe.
+        data: a dataset directory.
+        out: the run directory; new or empty, unless `resume`.
+        resume: go on where the run in `out` stopped; begins it when there is none.
+        settings: `a.b=value`, overriding the recipe.
+
+    Raises:
+        UsageError: wrong usage, or a dataset that lacks what the recipe needs.
+        DataError: damaged files, or a loss that is not finite.
+    """
+    _patient_threads()
+    from train.recipe import load_recipe
+
+    loaded = load_recipe(recipe, settings)
+    from train.loop.launch import launched
+    from train.loop.trainer import fit
+
+    launched(loaded.machine, fit, loaded, data, out, resume)
+
+
+def evaluate(run: str, data: str | None = None) -> dict[str, Any]:
+    """Measure a run on its dataset's test split (or another dataset's), write `metrics.json`, and return it.
+
+    Raises:
+        UsageError: no trained run, no dataset, or nothing in the test split.
+        DataError: damaged files.
+    """
+    _patient_threads()
+    from train.run import METRICS, Run
+
+    place = Run.at(run)
+    where = data or place.locate_data()
+    from train.evaluate.measure import measure
+
+    with _embedding_bar() as advance:
+        metrics = measure(place, where, advance)
+    _print_metrics(metrics)
+    _console().print(f"Written to {place.store.root}/{METRICS}", highlight=False, soft_wrap=True)
+    return metrics
+
+
+def search(
+    run: str, query: str, *, top: int = 10, data: str | None = None, split: str | None = None
+) -> list[dict[str, Any]]:
+    """The tracks nearest to a sentence: rank, score, track_id, title, artist, tags, split, audio_uri.
+
+    Args:
+        run: a trained run.
+        query: words, such as "calm piano".
+        top: how many.
+        data: the dataset, when it is no longer where it was trained on.
+        split: only tracks of this split.
+
+    Raises:
+        UsageError: no trained run, no dataset, or a query that says nothing.
+        DataError: damaged files.
+    """
+    _patient_threads()
+    from train.run import Run
+
+    place = Run.at(run)
+    place.recipe()
+    where = data or place.locate_data()
+    from train.evaluate.search import find
+
+    with _embedding_bar() as advance:
+        found = find(place, where, query, top=top, split=split, advance=advance)
+    rows = [track.row() for track in found]
+    _print_found(query, rows)
+    return rows
+
+
+def _patient_threads() -> None:
+    """Let OpenMP's threads sleep while they wait; counts only if PyTorch is not imported yet.
+
+    Spinning, a step takes three times as long as soon as another process wants one of the cores (measured on two).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+@contextmanager
+def _embedding_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar that appears with the first tracks embedded, and only on a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = _console()
+    columns = (TextColumn("Embedding tracks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None, visible=False)
+
+    def advance(more: int, total: int) -> None:
+        bar.update(task, advance=more, total=total, visible=True)
+
+    with bar:
+        yield advance
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    console = _console()
+    retrieval, tagging = metrics["retrieval"], metrics["tagging"]
+    if retrieval:
+        table = Table(title=f"Sentence to music: {retrieval['pairs']} distinct captions of {metrics['split']}")
+        for name in ("", "model", "chance"):
+            table.add_column(name, justify="left" if not name else "right")
+        for k in (1, 5, 10):
+            table.add_row(
+                f"recall at {k}", f"{retrieval[f'recall_at_{k}']:.3f}", f"{retrieval[f'chance_at_{k}']:.3f}"
+            )
+        table.add_row("mAP at 10", f"{retrieval['map_at_10']:.3f}", "")
+        table.add_row("median rank", f"{retrieval['median_rank']:g}", f"{(retrieval['pairs'] + 1) / 2:g}")
+        console.print(table)
+    if tagging and tagging["roc_auc"] is not None:
+        table = Table(title=f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {metrics['split']}")
+        for name in ("", "ROC-AUC", "PR-AUC", "tags"):
+            table.add_column(name, justify="left" if not name else "right")
+        table.add_row("all", f"{tagging['roc_auc']:.3f}", f"{tagging['pr_auc']:.3f}", str(tagging["tags"]))
+        for name, part in tagging["by_category"].items():
+            table.add_row(f"  {name}", f"{part['roc_auc']:.3f}", f"{part['pr_auc']:.3f}", str(part["tags"]))
+        table.add_row("chance", "0.500", f"{tagging['pr_auc_chance']:.3f}", "")
+        console.print(table)
+    for note in metrics["notes"]:
+        console.print(note, highlight=False)
+
+
+def _print_found(query: str, rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=f"“{escape(query)}”")
+    table.add_column("#", justify="right")
+    table.add_column("score", justify="right")
+    for name in ("title", "artist", "tags", "split", "file"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        texts = (
+            row["title"] or row["track_id"],
+            row["artist"],
+            ", ".join(row["tags"]),
+            row["split"],
+            row["audio_uri"],
+        )
+        table.add_row(str(row["rank"]), f"{row['score']:.3f}", *(escape(text or "") for text in texts))
+    _console().print(table)

@@ -1,0 +1,1 @@
+"""From a dataset directory to batches: the shard reader, its order, the text of a track."""

@@ -1,0 +1,76 @@
+"""What a person sees of a training: a bar with clips a second, the time left, and the last losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+LINES = 12
+
+
+class _ClipsPerSecond(ProgressColumn):
+    def __init__(self, clips: int) -> None:
+        super().__init__()
+        self._clips = clips
+
+    def render(self, task: Task) -> Text:
+        speed = task.speed
+        return Text(f"{speed * self._clips:,.0f} clips/s" if speed else "", style="cyan")
+
+
+class TrainingView:
+    """A progress bar on a terminal; a dozen lines elsewhere; nothing on ranks other than the first."""
+
+    def __init__(self, *, total: int, done: int, clips_per_step: int, first_rank: bool) -> None:
+        self._console = Console(stderr=False)
+        self._shown = first_rank
+        self._total = total
+        self._next_line = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            _ClipsPerSecond(clips_per_step),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not first_rank or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("Training", total=total, completed=done)
+
+    def __enter__(self) -> TrainingView:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._bar.stop()
+
+    def say(self, sentence: str) -> None:
+        """A line that stays."""
+        if self._shown:
+            self._console.print(sentence, highlight=False)
+
+    def step(self) -> None:
+        """One step is done."""
+        self._bar.advance(self._task)
+
+    def logged(self, row: dict[str, Any]) -> None:
+        """A row of the history is written."""
+        text = f"epoch {row['epoch']}  loss {row['loss']:.3f}"
+        if row.get("valid_loss") is not None:
+            text += f"  valid {row['valid_loss']:.3f}"
+        self._bar.update(self._task, description=text)
+        if not self._console.is_terminal and row.get("valid_loss") is not None and row["step"] >= self._next_line:
+            self.say(f"  step {row['step']}/{self._total}  {text}")
+            self._next_line = row["step"] + self._total // LINES

@@ -1,0 +1,49 @@
+"""Where a training runs: one process, or one a device."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from schemas.errors import DataError, TrackloreError, UsageError
+from train.loop.devices import device_count, on_cuda, precision
+from train.recipe import MachineSection
+
+_ERRORS: dict[str, type[TrackloreError]] = {"DataError": DataError, "UsageError": UsageError}
+
+
+def launched(machine: MachineSection, work: Callable[..., None], *arguments: Any) -> None:
+    """Call `work(fabric, *arguments)` in every process of the training.
+
+    Processes are started here unless torchrun or a cluster started them already. They are spawned and do not run
+    the command line again, so `work` may be called from any program.
+
+    Raises:
+        UsageError, DataError: what `work` raised, whichever process it was.
+    """
+    processes = device_count(machine)
+    started = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
+    several = "ddp" if started else "ddp_spawn"
+    fabric = Fabric(
+        accelerator="cuda" if on_cuda(machine) else "cpu",
+        devices=processes,
+        strategy=several if processes > 1 or started else "auto",
+        precision=precision(machine),  # type: ignore[arg-type]
+    )
+    if processes == 1 or started:
+        fabric.launch()
+        work(fabric, *arguments)
+        return
+    try:
+        fabric.launch(work, *arguments)
+    except ProcessRaisedException as error:
+        last = str(error).strip().splitlines()[-1]
+        known = re.match(r"schemas\.errors\.(\w+): (.*)", last)
+        if known and known[1] in _ERRORS:
+            raise _ERRORS[known[1]](known[2]) from error
+        raise

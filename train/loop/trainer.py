@@ -1,0 +1,263 @@
+"""The training loop. Every step is a function of (recipe, data, step) and the weights before it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from tokenizers import Tokenizer
+
+from schemas.digests import canonical_json, stable_hash
+from schemas.errors import DataError, UsageError
+from train.data.batches import Batch
+from train.data.loader import ahead
+from train.data.order import EpochOrder, batch_size_for
+from train.loop.checkpoint import Progress, checkpoint_bytes, model_bytes, restore
+from train.loop.console import TrainingView
+from train.loop.devices import set_up_torch
+from train.loop.schedule import lr_factor
+from train.loop.setup import Material, batcher_of, new_network, open_material, save_setup, saved_network
+from train.loop.tensorboard import EventLog
+from train.loop.validation import Validation
+from train.models.network import Network
+from train.recipe import Recipe
+from train.run import HISTORY, LAST, LOGS, MODEL, STATE, Run
+
+NAMED_TRACKS = 6
+
+
+def fit(fabric: Fabric, recipe: Recipe, data: str, out: str, resume: bool) -> None:
+    """Train a recipe on a dataset into a run directory, in every process of `fabric`.
+
+    Raises:
+        UsageError: the dataset lacks what the recipe needs, or `out` belongs to something else.
+        DataError: damaged files, or a loss that is not finite.
+    """
+    set_up_torch(recipe.machine, fabric.world_size)
+    material = open_material(data, recipe)
+    order = _order(fabric, recipe, len(material.train.sources))
+    run = Run.at(out)
+    identity = material.dataset.identity(recipe.data.feature, material.reader.spec)
+    if fabric.global_rank == 0:
+        run.check(recipe, identity, resume=resume)
+    # The directory is claimed when nothing is left to complain of.
+    goes_on = run.store.exists(LAST)
+    network, tokenizer = _network(fabric, run, recipe, material, identity)
+    if fabric.global_rank == 0:
+        run.remember_location(data)
+    fabric.barrier()
+    optimiser = make_optimiser(network, recipe)
+    wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
+    progress = restore(run.store, LAST, network, optimiser) if goes_on else Progress()
+    Trainer(fabric, recipe, run, material, network, optimiser, tokenizer, order, progress).loop(
+        wrapped, wrapped_optimiser
+    )
+
+
+def _order(fabric: Fabric, recipe: Recipe, tracks: int) -> EpochOrder:
+    wanted, ranks = recipe.training.batch_size, fabric.world_size
+    if wanted % ranks:
+        raise UsageError(f"training.batch_size: {wanted} does not divide over {ranks} devices")
+    batch = batch_size_for(tracks, wanted, ranks)
+    if not batch:
+        raise UsageError(f"machine.devices: {ranks} devices, and only {tracks} train tracks; use fewer devices")
+    return EpochOrder(tracks, batch, recipe.training.seed, rank=fabric.global_rank, world_size=ranks)
+
+
+def _network(
+    fabric: Fabric, run: Run, recipe: Recipe, material: Material, identity: dict[str, Any]
+) -> tuple[Network, Tokenizer]:
+    """The network and its tokenizer: the run's, or new ones, with which the run begins."""
+    if run.store.exists(LAST):
+        return saved_network(run, recipe, material.reader.spec.shape[1])
+    network, tokenizer, config = new_network(recipe, material)
+    if fabric.global_rank == 0:
+        run.claim(recipe, identity)
+        save_setup(run, tokenizer, config)
+    return network, tokenizer
+
+
+def make_optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; weight decay falls on matrices and kernels only."""
+    section = recipe.optimiser
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": section.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    kind = torch.optim.AdamW if section.kind == "adamw" else torch.optim.Adam
+    return kind(groups, lr=section.lr, betas=section.betas)
+
+
+class Trainer:
+    """One training: its material, its weights and how far it came."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: Recipe,
+        run: Run,
+        material: Material,
+        network: Network,
+        optimiser: torch.optim.Optimizer,
+        tokenizer: Tokenizer,
+        order: EpochOrder,
+        progress: Progress,
+    ) -> None:
+        self.fabric, self.recipe, self.run, self.material = fabric, recipe, run, material
+        self.network, self.optimiser, self.order, self.progress = network, optimiser, order, progress
+        self.batcher = batcher_of(recipe, material.reader, material.train.sources, tokenizer)
+        self.total = order.steps * recipe.training.epochs
+        self.validation = None
+        if material.validates:
+            valid = batcher_of(recipe, material.reader, material.valid.sources, tokenizer)
+            self.validation = Validation(valid, recipe.training.batch_size)
+
+    def loop(self, wrapped: Any, wrapped_optimiser: Any) -> None:
+        """Train from where `progress` stands to the end."""
+        training, machine, progress = self.recipe.training, self.recipe.machine, self.progress
+        first_rank = self.fabric.global_rank == 0
+        log = EventLog(self.run.store if first_rank else None, LOGS, progress.step)
+        clips = self.order.batch_size * self.recipe.data.crops
+        view = TrainingView(total=self.total, done=progress.step, clips_per_step=clips, first_rank=first_rank)
+        self.network.train()
+        with log, view:
+            for note in self.material.notes:
+                view.say(note)
+            steps = range(progress.step, 0 if progress.finished else self.total)
+            # The next epoch's first batches are read while this epoch is validated.
+            for batch in ahead(self._batch, steps, threads=machine.readers, depth=machine.ahead):
+                loss = self._step(batch, wrapped, wrapped_optimiser)
+                progress.step += 1
+                progress.running = (progress.running[0] + loss, progress.running[1] + 1)
+                view.step()
+                valid = self._validated()
+                if valid is not None or progress.step % training.log_every == 0 or progress.step == self.total:
+                    row = self._row(valid)
+                    log.add(row)
+                    view.logged(row)
+                stopped = bool(training.patience) and progress.bad >= (training.patience or 0)
+                progress.finished = stopped or progress.step == self.total
+                if progress.finished or progress.step % training.checkpoint_every == 0:
+                    self._checkpoint()
+                if stopped and progress.step < self.total:
+                    view.say(f"Stopped early: {progress.bad} validations without a better one.")
+                if progress.finished:
+                    break
+            view.say(self._summary())
+        self.fabric.barrier()
+
+    def _batch(self, step: int) -> Batch:
+        epoch, within = divmod(step, self.order.steps)
+        return self.batcher.training(self.order, epoch, within)
+
+    def _step(self, batch: Batch, wrapped: Any, wrapped_optimiser: Any) -> float:
+        seed, step = self.recipe.training.seed, self.progress.step
+        # Dropout's numbers follow from the step, so going on needs no random state.
+        torch.manual_seed(stable_hash(f"{step}\x00{self.fabric.global_rank}", seed) >> 1)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._lr()
+        moved = self.fabric.to_device(
+            [torch.from_numpy(a) for a in (batch.mels, batch.tokens.ids, batch.tokens.mask, batch.relation)]
+        )
+        loss = wrapped(*moved, batch.crops)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DataError(self._not_finite(batch, value))
+        self.fabric.backward(loss)
+        if self.recipe.optimiser.clip_norm is not None:
+            self.fabric.clip_gradients(
+                wrapped, wrapped_optimiser, max_norm=self.recipe.optimiser.clip_norm, error_if_nonfinite=False
+            )
+        wrapped_optimiser.step()
+        wrapped_optimiser.zero_grad(set_to_none=True)
+        self.network.objective.after_step()
+        return value
+
+    def _lr(self) -> float:
+        section = self.recipe.optimiser
+        warmup = round(section.warmup_epochs * self.order.steps)
+        factor = lr_factor(self.progress.step, warmup=warmup, total=self.total, final=section.final_lr_ratio)
+        return section.lr * factor
+
+    def _not_finite(self, batch: Batch, value: float) -> str:
+        mine = batch.track_ids[self.order.local]
+        finite = torch.from_numpy(batch.mels).float().isfinite().flatten(1).all(1).view(-1, batch.crops).all(1)
+        broken = [track for track, whole in zip(mine, finite.tolist(), strict=True) if not whole]
+        named = broken or list(batch.track_ids)
+        more = f" and {len(named) - NAMED_TRACKS} more" if len(named) > NAMED_TRACKS else ""
+        listed = ", ".join(named[:NAMED_TRACKS]) + more
+        why = (
+            "values that are not finite in"
+            if broken
+            else "in a batch of finite values; lower optimiser.lr. Tracks:"
+        )
+        return f"step {self.progress.step}: the loss is {value}: {why} {listed}"
+
+    def _validated(self) -> float | None:
+        """Validate where it is due; keep the weights when they are the best so far."""
+        training, progress = self.recipe.training, self.progress
+        at_end = progress.step == self.total
+        if self.validation is None:
+            return None
+        if not at_end and progress.step % (self.order.steps * training.validate_every):
+            return None
+        value = self.validation.loss(self.fabric, self.network)
+        if math.isfinite(value) and (progress.best_loss is None or value < progress.best_loss):
+            progress.best_loss, progress.best_step, progress.bad = value, progress.step, 0
+            self._keep_model()
+        else:
+            progress.bad += 1
+        return value
+
+    def _row(self, valid: float | None) -> dict[str, Any]:
+        progress = self.progress
+        total, count = progress.running
+        progress.running = (0.0, 0)
+        row: dict[str, Any] = {
+            "epoch": -(-progress.step // self.order.steps),
+            "step": progress.step,
+            "loss": total / count if count else None,
+            "lr": self.optimiser.param_groups[0]["lr"],
+            "valid_loss": valid,
+            **self.network.objective.figures(),
+        }
+        progress.history.append(row)
+        return row
+
+    def _keep_model(self) -> None:
+        if self.fabric.global_rank == 0:
+            self.run.store.write_bytes(MODEL, model_bytes(self.network))
+
+    def _checkpoint(self) -> None:
+        """Write the views first and the checkpoint last: a kill in between is undone by going on."""
+        if self.validation is None or self.progress.best_step is None:
+            self._keep_model()
+        if self.fabric.global_rank != 0:
+            return
+        progress, store = self.progress, self.run.store
+        store.write_text(HISTORY, "".join(canonical_json(row) + "\n" for row in progress.history))
+        self.run.write_json(
+            STATE,
+            {
+                "step": progress.step,
+                "steps": self.total,
+                "finished": progress.finished,
+                "best_step": progress.best_step,
+                "best_valid_loss": progress.best_loss,
+                "train_tracks": len(self.material.train.sources),
+                "valid_tracks": len(self.material.valid.sources),
+                "batch_size": self.order.batch_size,
+                "notes": list(self.material.notes),
+            },
+        )
+        store.write_bytes(LAST, checkpoint_bytes(self.network, self.optimiser, progress))
+
+    def _summary(self) -> str:
+        progress = self.progress
+        text = f"{progress.step} of {self.total} steps on {len(self.material.train.sources)} tracks"
+        if progress.best_step is not None:
+            text += f"; best valid loss {progress.best_loss:.3f} at step {progress.best_step}"
+        return text + f"; the model is {self.run.store.root}/{MODEL}"

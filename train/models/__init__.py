@@ -1,0 +1,1 @@
+"""Encoders of audio and text, and the network that joins them."""

@@ -1,0 +1,223 @@
+"""A recipe: one YAML a configuration of training, as strict models. Unknown keys are refused by name."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.errors import UsageError
+from schemas.manifest import Name, Section, parse_yaml, validated, with_settings
+
+Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+SplitNames = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class DataSection(Section):
+    """What the recipe needs of a dataset; any dataset that has it will do."""
+
+    feature: Name = Field(default="ttmr", description="a feature of the dataset's manifest, (frames, bands)")
+    scheme: str = Field(default="default", description="of splits.parquet")
+    fold: int = Field(default=0, ge=0)
+    train: SplitNames = ("train",)
+    valid: SplitNames = ("valid",)
+    test: SplitNames = ("test",)
+    crop_frames: int = Field(default=992, ge=16, description="frames a crop")
+    crops: int = Field(default=1, ge=1, le=16, description="crops a track and step, of one read")
+
+    @model_validator(mode="after")
+    def _apart(self) -> DataSection:
+        seen: set[str] = set()
+        for name in (*self.train, *self.valid, *self.test):
+            if name in seen:
+                raise ValueError(f"split {name!r} stands in two of train, valid and test")
+            seen.add(name)
+        return self
+
+
+class TextSection(Section):
+    """How a track is put into words at each step (TTMR 2.3)."""
+
+    representation: Literal["tag", "sentence", "stochastic"] = "stochastic"
+    separator: str = ", "
+    max_length: int = Field(default=64, ge=4, description="tokens; longer texts are cut")
+    vocabulary: int = Field(default=2000, ge=30, description="size of a vocabulary trained here")
+
+
+class AudioModel(Section):
+    """The audio encoder; see `train.models.audio`."""
+
+    kind: Literal["ttmr"] = "ttmr"
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (128, 128, 128, 128)
+    pools: Annotated[tuple[Pair, ...], Field(min_length=1)] = ((2, 2), (2, 2), (2, 2), (2, 2))
+    input_pool: Pair = Field(default=(1, 1), description="average pooling of the input, (bands, frames)")
+    width: int = Field(default=256, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=8, ge=1)
+    feed_forward: int = Field(default=1024, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> AudioModel:
+        if len(self.channels) != len(self.pools):
+            raise ValueError(f"{len(self.channels)} channels and {len(self.pools)} pools; give one pool a block")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} does not divide over {self.heads} heads")
+        return self
+
+
+class TextModel(Section):
+    """The text encoder: `pretrained` by hub id or local path, or `small`, trained from nothing."""
+
+    kind: Literal["pretrained", "small"] = "pretrained"
+    name: str = Field(default="bert-base-uncased", description="of pretrained: a hub id or a local folder")
+    width: int = Field(default=128, ge=1, description="of small, as the next four")
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    feed_forward: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> TextModel:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} does not divide over {self.heads} heads")
+        return self
+
+
+class ModelSection(Section):
+    """Both encoders and the dimensions of their joint space."""
+
+    embedding: int = Field(default=128, ge=1)
+    audio: AudioModel = AudioModel()
+    text: TextModel = TextModel()
+
+
+class ObjectiveSection(BaseModel):
+    """The objective. `kind` names the module that knows the other keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = "info_nce"
+
+
+class OptimiserSection(Section):
+    """The optimiser and its schedule: linear warm-up, then a cosine down to `final_lr_ratio`."""
+
+    kind: Literal["adam", "adamw"] = "adam"
+    lr: float = Field(default=5e-5, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0, description="on matrices only")
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float | None = Field(default=None, gt=0, description="of the gradient; null for none")
+    warmup_epochs: float = Field(default=10, ge=0)
+    final_lr_ratio: float = Field(default=0.0, ge=0, le=1)
+
+
+class TrainingSection(Section):
+    """How long, in what portions, and when to stop."""
+
+    batch_size: int = Field(default=64, ge=2, description="tracks a step over all devices together")
+    epochs: int = Field(default=100, ge=1)
+    positives: Literal["diagonal", "equal", "implied"] = Field(
+        default="equal",
+        description="which texts are true of a track: its own; also those that say the same; "
+        "also those whose tags it has",
+    )
+    validate_every: int = Field(default=1, ge=1, description="epochs")
+    patience: int | None = Field(default=20, ge=1, description="validations without a better one; null for never")
+    log_every: int = Field(default=50, ge=1, description="steps")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps")
+    seed: int = Field(default=0, ge=0)
+
+
+class MachineSection(Section):
+    """Where it runs. Enters no digest, and may change when a run is resumed."""
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int | Literal["auto"] = Field(default="auto", description="auto: every GPU, or one CPU process")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        default="auto", description="auto: bf16-mixed on CUDA, else 32-true"
+    )
+    threads: int | None = Field(default=None, ge=1, description="of PyTorch; null for every core")
+    readers: int = Field(default=2, ge=1, description="threads that read ahead")
+    ahead: int = Field(default=4, ge=1, description="batches read ahead")
+
+
+class Recipe(Section):
+    """One configuration of training."""
+
+    name: Name
+    description: str = ""
+    data: DataSection = DataSection()
+    text: TextSection = TextSection()
+    model: ModelSection = ModelSection()
+    objective: ObjectiveSection = ObjectiveSection()
+    optimiser: OptimiserSection = OptimiserSection()
+    training: TrainingSection = TrainingSection()
+    machine: MachineSection = MachineSection()
+
+    def content(self) -> dict[str, Any]:
+        """What decides the result: everything but the machine."""
+        return self.model_dump(mode="json", exclude={"machine", "description"})
+
+
+def shipped_recipes() -> list[str]:
+    """Bare names of the recipes that come with Tracklore."""
+    folder = importlib.resources.files("train.recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> tuple[str, str]:
+    """Find a recipe by path or bare name; return (text, where).
+
+    Raises:
+        UsageError: neither a file nor a shipped name.
+    """
+    path = Path(name)
+    try:
+        if path.is_file():
+            return path.read_text("utf-8"), str(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name!r}: cannot be read ({error})") from error
+    bare = re.fullmatch(r"(?:train/recipes/)?([A-Za-z0-9_-]+)(?:\.yaml)?", name)
+    if bare and bare[1] in shipped_recipes():
+        shipped = importlib.resources.files("train.recipes").joinpath(f"{bare[1]}.yaml")
+        return shipped.read_text("utf-8"), f"{bare[1]}.yaml"
+    raise UsageError(f"{name}: no such recipe; give a path, or one of: {', '.join(shipped_recipes())}")
+
+
+def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
+    """Load a recipe by path or bare name, with `--set` applied.
+
+    Raises:
+        UsageError: not found, not YAML, a key that is not known or a value out of bounds.
+    """
+    text, where = recipe_text(name)
+    content = parse_yaml(text, where)
+    if not isinstance(content, dict):
+        raise UsageError(f"{where}: a recipe is a mapping of keys, such as name: and data:")
+    return recipe_of(with_settings(content, settings), where)
+
+
+def recipe_of(content: Mapping[str, Any], where: str) -> Recipe:
+    """Validate a recipe, the objective's own section included, and fill in every default."""
+    from train.objectives import objective_settings
+
+    recipe = validated(Recipe, content, where)
+    resolved = objective_settings(recipe.objective.model_dump(), where)
+    section = ObjectiveSection.model_validate(resolved.model_dump())
+    return recipe.model_copy(update={"objective": section})
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The first key (dotted, in sorted order) under which two parsed JSON values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(set(old) | set(new)):
+            found = first_difference(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return None
+    return None if old == new else (key, old, new)
