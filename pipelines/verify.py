@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from pipelines.progress import Reporter
 from schemas.errors import DataError
@@ -58,7 +59,10 @@ def _problems(out: Store, path: str, entry: FileEntry) -> Iterator[str]:
         return
     table = TABLES.get(path.removesuffix(".parquet"))
     if table is not None:
-        yield from table.check(out)
+        wrong = table.check(out)
+        yield from wrong
+        if not wrong and (rows := _rows(out, path)) != entry.rows:
+            yield f"{path}: has {rows} rows, not {entry.rows}"
     elif path.startswith("features/"):
         try:
             rows = len(read_shard_index(out, path))
@@ -67,6 +71,11 @@ def _problems(out: Store, path: str, entry: FileEntry) -> Iterator[str]:
             return
         if rows != entry.rows:
             yield f"{path}: has {rows} clips, not {entry.rows}"
+
+
+def _rows(out: Store, path: str) -> int:
+    with out.open(path) as stream:
+        return int(pq.read_metadata(stream).num_rows)
 
 
 def compare(out: Store, other: Store) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -242,6 +243,8 @@ class Store:
                     status = path.stat()
                 except OSError:  # a dangling link, or gone since the listing: opening it will say so
                     yield FileInfo(path.relative_to(root).as_posix(), 0, "gone")
+                    continue
+                if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
                     continue
                 stamp = f"{status.st_mtime_ns}"
                 yield FileInfo(path.relative_to(root).as_posix(), status.st_size, stamp)

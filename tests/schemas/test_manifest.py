@@ -72,7 +72,7 @@ def test_a_manifest_cannot_be_changed_by_accident() -> None:
     from pydantic import ValidationError
 
     with pytest.raises(ValidationError):
-        manifest().name = "y"  # type: ignore[misc]
+        manifest().name = "y"
 
 
 def test_where_things_lie_is_no_part_of_the_recipe() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import uuid
 from pathlib import Path
@@ -116,8 +117,6 @@ def test_what_killed_attempts_left_is_hidden_and_removed(store: Store) -> None:
 
 
 def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
-    import os
-
     store = Store(str(tmp_path))
     store.write_bytes("a", b"1")
     os.utime(tmp_path / "a", ns=(1, 1))
@@ -148,6 +147,7 @@ def test_links_are_told_apart(tmp_path: Path) -> None:
     (root / "to_folder").symlink_to(outside / "sub")
     (root / "dangling").symlink_to(root / "nothing")
     (root / "loop").symlink_to(root / "loop")
+    os.mkfifo(root / "pipe")
     store = Store(str(root))
     listed = {info.path: info for info in store.list()}
     assert set(listed) == {"own", "to_own", "to_outside", "to_folder", "dangling", "loop"}

@@ -100,7 +100,10 @@ def test_pieces_of_a_table_of_one_row_or_none_decide_no_byte(tmp_path: Path) -> 
 
 
 def test_memory_and_disk_hold_the_same_bytes(tmp_path: Path) -> None:
-    rows = [{"track_id": "é", "tags": ["b", "a"], "caption": None}, {"track_id": "a", "tags": [], "caption": "x"}]
+    rows: list[dict[str, Any]] = [
+        {"track_id": "é", "tags": ["b", "a"], "caption": None},
+        {"track_id": "a", "tags": [], "caption": "x"},
+    ]
     stores = [Store(str(tmp_path)), memory()]
     for store in stores:
         LABELS.write(store, LABELS.from_rows(rows), {"seed": 1})
@@ -133,7 +136,7 @@ def test_rows_that_do_not_fit_are_refused(rows: list[dict[str, Any]], message: s
 
 @pytest.mark.parametrize("year", [2**31, 2**70, "1999", [1999]])
 def test_a_year_that_is_no_int32_is_refused(year: object) -> None:
-    row = {"track_id": "a", "artist_id": "b", "recording_id": "c", "year": year}
+    row: dict[str, Any] = {"track_id": "a", "artist_id": "b", "recording_id": "c", "year": year}
     with pytest.raises(DataError, match="tracks"):
         TRACKS.from_rows([row])
 

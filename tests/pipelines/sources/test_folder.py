@@ -55,7 +55,7 @@ def excluded(tables: SourceTables) -> dict[str, tuple[str, str]]:
     return {row["id"]: (row["reason"], row["detail"]) for row in tables.exclusions.to_pylist()}
 
 
-def annotations(tables: SourceTables) -> list[tuple[str, str, str]]:
+def said(tables: SourceTables) -> list[tuple[str, str, str]]:
     return [(row["track_id"], row["source"], row["raw_tag"]) for row in tables.annotations.to_pylist()]
 
 
@@ -87,7 +87,7 @@ def test_what_the_files_own_tags_say(play: Play, music: Path, context: SourceCon
     assert {row["artist_id"] for row in rows.values()} == {"band"}
     assert {row["artist_name"] for row in rows.values()} == {"The Band"}
     assert (rows["x/a.flac"]["album"], rows["x/a.flac"]["title"], rows["x/a.flac"]["year"]) == ("Alb", "T0", 1970)
-    assert [row[1:] for row in annotations(tables)[:3]] == [("genre", "Folk"), ("genre", "Pop"), ("genre", "Rock")]
+    assert [row[1:] for row in said(tables)[:3]] == [("genre", "Folk"), ("genre", "Pop"), ("genre", "Rock")]
     assert tables.notes == ("artist 'The Band' is also written 'band': taken as one",)
 
 
@@ -135,7 +135,7 @@ def test_a_csv_goes_before_the_files_own_tags(play: Play, music: Path, context: 
         "File title",
         1999,
     )
-    assert annotations(tables) == [
+    assert said(tables) == [
         ("1.flac", "genre", "Rock"),
         ("1.flac", "tags", "happy"),
         ("2.flac", "genre", "Rock"),
@@ -267,7 +267,7 @@ def test_a_track_whose_id_is_taken_says_nothing_of_the_other(
     (music / "metadata.csv").write_text("path,track_id\na.flac,same\nb.flac,same\n")
     tables = read(context, music)
     assert by_id(tables)["same"]["audio_uri"] == "a.flac"
-    assert annotations(tables) == [("same", "genre", "Rock")]
+    assert said(tables) == [("same", "genre", "Rock")]
     assert excluded(tables) == {"same": ("duplicate_id", "b.flac")}
 
 

@@ -24,7 +24,7 @@ from schemas.store import Store
 
 Play = Callable[..., Path]
 FORMATS = ("mp3", "flac", "ogg", "oga", "opus", "wav", "m4a")
-FRAMES = {"artist": TPE1, "album": TALB, "title": TIT2, "date": TDRC, "genre": TCON}
+FRAMES: dict[str, Any] = {"artist": TPE1, "album": TALB, "title": TIT2, "date": TDRC, "genre": TCON}
 
 
 def tag(path: Path, version: int = 4, **values: str | list[str]) -> None:
