@@ -12,6 +12,14 @@ import typer
 # once, when PyTorch is loaded, by whichever verb does so first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# A worker installs only its part; what it lacks is named by the extra that brings it.
+_EXTRA_OF = {
+    **dict.fromkeys(("av", "librosa", "soundfile", "soxr"), "features"),
+    **dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "tensorboard"), "train"),
+    **dict.fromkeys(("tokenizers", "torchmetrics", "transformers"), "train"),
+    **dict.fromkeys(("scenedetect", "yt_dlp"), "video"),
+}
+
 app = typer.Typer(
     name="tracklore",
     help="Build datasets for music-and-language models without leaks, and train on them.",
@@ -184,6 +192,14 @@ def main(arguments: list[str] | None = None) -> None:
     except TrackloreError as error:
         sys.stderr.write(f"tracklore: {error}\n")
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        sys.stderr.write(
+            f"tracklore: {error.name} is not installed; it comes with: pip install 'tracklore[{extra}]'\n"
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("tracklore: interrupted; the same command goes on from here\n")
         sys.exit(130)
