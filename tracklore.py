@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
+
+# Threads that wait for work sleep: spinning, they would take the cores from whatever else runs here. It is read
+# once, when PyTorch is loaded, by whichever verb does so first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="tracklore",
@@ -162,7 +167,7 @@ def demo(
     from train import cli as train_cli
 
     data, run = f"{out}/data", f"{out}/run"
-    pipelines_cli.build("demo", data, workers=workers)
+    pipelines_cli.build("demo", data, workers=workers, always_tell=True)
     train_cli.train("demo", data, run, resume=True)
     train_cli.evaluate(run, data)
     for query in ("calm piano", "fast drums", "happy flute"):

@@ -21,8 +21,9 @@ def build(
     dry_run: bool = False,
     strict: bool = False,
     flags: Sequence[str] = (),
+    always_tell: bool = False,
 ) -> None:
-    """`tracklore build`.
+    """`tracklore build`. With `always_tell` the funnel and the audit are printed of a dataset that stands, too.
 
     Raises:
         UsageError: wrong configuration.
@@ -49,7 +50,8 @@ def build(
         return
     if not result.worked:
         console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
-        return
+        if not always_tell:
+            return
     from pipelines.views import write_views
 
     content = write_views(request.out)

@@ -6,7 +6,6 @@ paths are POSIX, never leave the folder, and mean the same on every kind of stor
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import os
 import stat
@@ -151,7 +150,7 @@ class Store:
         with self.open(relative) as stream:
             return stream.read()
 
-    def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> builtins.list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> Sequence[bytes]:
         """Parts of files, each (path, first byte, byte after the last), fetched concurrently where that pays.
 
         Raises:

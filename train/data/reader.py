@@ -159,7 +159,7 @@ class ClipReader:
         row_bytes, tail = self.spec.row_bytes, self.spec.shape[1:]
         ranges = [(self._paths[shard], at, at + frames * row_bytes) for shard, at, frames in spans]
         try:
-            parts: list[bytes] = self._store.read_ranges(ranges)
+            parts = self._store.read_ranges(ranges)
             return [
                 np.frombuffer(part, self._dtype).reshape(frames, *tail)
                 for part, (_, _, frames) in zip(parts, spans, strict=True)

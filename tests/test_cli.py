@@ -1,0 +1,36 @@
+"""The command itself: quick to answer, and its verbs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+VERBS = ["build", "split", "audit", "verify", "report", "train", "evaluate", "search", "demo"]
+
+
+def test_help_names_every_verb_and_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, tracklore\n"
+        "try:\n    tracklore.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'apache_beam', 'torch', 'pandas', 'numba', 'pyarrow', 'numpy', 'fsspec'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for verb in VERBS:
+        assert verb in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(command: Callable[..., Any], verb: str) -> None:
+    ran = command(verb, "--help")
+    assert ran.code == 0
+    assert "--help" in ran.out
+
+
+def test_no_words_show_the_help(command: Callable[..., Any]) -> None:
+    assert "build" in command().out
