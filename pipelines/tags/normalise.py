@@ -118,7 +118,7 @@ class Normaliser:
         while words not in self._keep_whole:
             first, _, after = words.partition(" ")
             before, _, last = words.rpartition(" ")
-            if after and first in self.rules.prefixes:
+            if after and first in self.rules.prefixes and after not in self.rules.suffixes:
                 words = after
             elif before and last in self.rules.suffixes:
                 words = before

@@ -122,6 +122,7 @@ def test_an_irrelevant_word_stays_when_nothing_else_would(ruled: Callable[..., N
     assert rules("music songs").words == "music"
     assert rules("sad songs music").words == "sad"
     assert rules("mood sad music").words == "sad"
+    assert rules("mood music").words == "mood"
     assert rules("Black Music").words == "black music"
     assert rules("mood black music").words == "black music"
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,15 +47,16 @@ def counted(rows: list[Row]) -> Counter[tuple[str, ...]]:
 
 
 @given(rows, st.lists(st.sampled_from(TRACKS)))
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 def test_step_1_keeps_tracks_that_were_listened_to(rows: list[Row], heard: list[str]) -> None:
     found = keep_listened(ANNOTATIONS.from_rows(rows), pa.array(heard, pa.string()))
     assert counted(found.to_pylist()) == counted([row for row in rows if row["track_id"] in heard])
 
 
-@given(rows, st.sampled_from([0, 0.5, 50]))
-@settings(deadline=None, max_examples=60, derandomize=True)
-def test_step_2_drops_zeros_or_what_is_below_and_keeps_what_has_no_score(rows: list[Row], least: float) -> None:
+@pytest.mark.parametrize("least", [0, 0.5, 50])
+@given(rows=rows)
+@settings(deadline=None, max_examples=120, derandomize=True)
+def test_step_2_drops_zeros_or_what_is_below_and_keeps_what_has_no_score(least: float, rows: list[Row]) -> None:
     found = drop_low_scores(ANNOTATIONS.from_rows(rows), least)
 
     def stays(score: float | None) -> bool:
@@ -63,9 +65,10 @@ def test_step_2_drops_zeros_or_what_is_below_and_keeps_what_has_no_score(rows: l
     assert counted(found.to_pylist()) == counted([row for row in rows if stays(row["score"])])
 
 
-@given(rows, st.sampled_from([1, 2, 3, None]))
-@settings(deadline=None, max_examples=60, derandomize=True)
-def test_step_3_drops_tracks_of_too_many_distinct_tags(rows: list[Row], most: int | None) -> None:
+@pytest.mark.parametrize("most", [1, 2, 3, None])
+@given(rows=rows)
+@settings(deadline=None, max_examples=120, derandomize=True)
+def test_step_3_drops_tracks_of_too_many_distinct_tags(most: int | None, rows: list[Row]) -> None:
     stay, over = drop_overtagged(ANNOTATIONS.from_rows(rows), most)
     tags = defaultdict(set)
     for row in rows:
@@ -76,7 +79,7 @@ def test_step_3_drops_tracks_of_too_many_distinct_tags(rows: list[Row], most: in
 
 
 @given(rows)
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 def test_an_artists_own_name_is_dropped_from_that_artists_tracks_only(rows: list[Row]) -> None:
     names = {"t1": "The Who", "t2": "Who", "t3": "Blues", "t4": "!!!"}
     kept = {artist_key("blues")}
@@ -110,7 +113,7 @@ def test_counts_are_of_tracks_however_many_sources_and_parts(parts: list[list[Ro
 
 
 @given(rows, st.dictionaries(st.sampled_from(TAGS), st.sampled_from(["rock", "sad"])))
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 def test_tags_become_their_groups_once_a_track(rows: list[Row], vocabulary: dict[str, str]) -> None:
     table = pa.table(
         {"raw_tag": list(vocabulary), "tag": list(vocabulary.values())},
