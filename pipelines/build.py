@@ -21,7 +21,8 @@ from pipelines.sources.stage import SourceStage
 from pipelines.splits.stage import SplitsStage
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.tags.stage import TagsStage
-from pipelines.tasks import WORK_FOLDER, forget_tasks
+from pipelines.task_runner import forget_tasks
+from pipelines.tasks import WORK_FOLDER
 from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 from schemas.manifest import Manifest

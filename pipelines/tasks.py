@@ -12,19 +12,13 @@ import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.engine import Engine, run
-from pipelines.progress import Reporter
 from schemas.digests import canonical_json
-from schemas.errors import DataError, TrackloreError, UsageError
+from schemas.errors import TrackloreError
 from schemas.store import Store
-
-if TYPE_CHECKING:
-    import apache_beam as beam
 
 WORK_FOLDER = ".work"
 TaskFunction = Callable[["TaskContext", dict[str, Any]], dict[str, Any]]
@@ -79,46 +73,6 @@ class TaskSet:
         return f"{WORK_FOLDER}/{self.label}"
 
 
-def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) -> dict[str, dict[str, Any]]:
-    """Run what is not done yet; return every task's result by id.
-
-    Raises:
-        TrackloreError: a task ended in one (the first is raised), or the engine failed.
-    """
-    results = {task.id: found for task in tasks.tasks if (found := _result(tasks, task, out)) is not None}
-    pending = [task for task in tasks.tasks if task.id not in results]
-    if not pending:
-        return results
-    if not engine.is_local and not out.is_shared:
-        raise UsageError(f"{out.root}: {engine.runner} runs in other processes, which cannot see this store")
-    _write_specs(tasks, pending, out)
-    total = sum(task.items for task in tasks.tasks)
-    with reporter.counting(tasks.label, total) as progress:
-        progress.advance(total - sum(task.items for task in pending))
-
-        def wire(pipeline: beam.Pipeline) -> None:
-            from pipelines.task_transform import RunTasks
-
-            pipeline | tasks.label >> RunTasks(tasks, len(pending), out, engine.threads)
-
-        run(engine, wire, progress, tasks.label)
-    for task in pending:
-        found = _result(tasks, task, out)
-        if found is None:
-            raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
-        if "error" in found:
-            out.remove(f"{tasks.folder}/{task.id}.json")
-            raise (UsageError if found["exit_code"] == 2 else DataError)(str(found["error"]))
-        results[task.id] = found
-    return results
-
-
-def forget_tasks(label: str, out: Store) -> None:
-    """Delete a stage's specs and results; its output is committed."""
-    for info in out.list(f"{WORK_FOLDER}/{label}"):
-        out.remove(info.path)
-
-
 def run_one(tasks: TaskSet, number: int, out: Store, threads: int) -> str:
     """Run the pending task of that number and write its result; called on a worker."""
     spec = _read_spec(tasks.folder, number, out)
@@ -130,21 +84,6 @@ def run_one(tasks: TaskSet, number: int, out: Store, threads: int) -> str:
         result = {"error": str(error), "exit_code": error.exit_code}
     out.write_text(f"{tasks.folder}/{spec['id']}.json", canonical_json({**result, "digest": spec["digest"]}))
     return str(spec["id"])
-
-
-def _result(tasks: TaskSet, task: Task, out: Store) -> dict[str, Any] | None:
-    try:
-        result: dict[str, Any] = json.loads(out.read_text(f"{tasks.folder}/{task.id}.json"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return result if result.get("digest") == task.digest else None
-
-
-def _write_specs(tasks: TaskSet, pending: Sequence[Task], out: Store) -> None:
-    """One row group a task, so that a worker reads its own and no more."""
-    rows = [canonical_json({"id": task.id, "digest": task.digest, "spec": task.spec}) for task in pending]
-    with out.writing(f"{tasks.folder}/tasks.parquet") as stream:
-        pq.write_table(pa.table({"task": pa.array(rows, pa.large_string())}), stream, row_group_size=1)
 
 
 def _read_spec(folder: str, number: int, out: Store) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pipelines.features.base import Feature
 from pipelines.features.quiet import quiet_decoders
 from pipelines.sources.base import Source
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
-from pipelines.tasks import Task, TaskSet, run_tasks
+from pipelines.task_runner import run_tasks
+from pipelines.tasks import Task, TaskSet
 from schemas.digests import digest_of
 from schemas.errors import DataError, UsageError
 from schemas.receipt import FileEntry, FunnelStep

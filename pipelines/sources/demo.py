@@ -16,7 +16,8 @@ from pipelines.progress import counter
 from pipelines.sources.base import SourceTables
 from pipelines.sources.folder import AUDIO_SUFFIXES, Folder, FolderSettings
 from pipelines.synthesis import Corpus, compose, encode
-from pipelines.tasks import Task, TaskContext, TaskSet, forget_tasks, run_tasks
+from pipelines.task_runner import forget_tasks, run_tasks
+from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.digests import canonical_json, digest_of
 from schemas.errors import UsageError
 from schemas.store import Store

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from pipelines.progress import counter
 from pipelines.sources.base import SourceContext
 from pipelines.sources.probe import PROBE_VERSION, Probe, probe
-from pipelines.tasks import Task, TaskContext, TaskSet, forget_tasks, run_tasks
+from pipelines.task_runner import forget_tasks, run_tasks
+from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.digests import canonical_json, digest_of
 from schemas.store import FileInfo, Store
 

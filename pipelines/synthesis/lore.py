@@ -118,5 +118,5 @@ CATEGORIES: dict[str, str] = {tag: category for tag, category, _ in RULES}
 
 
 def true_tags(score: Score) -> tuple[str, ...]:
-    """Return the clean tags of a piece, sorted: two to eight of them, and of the demo's own corpus three to eight."""
+    """Return the clean tags of a piece, sorted: two to eight (three to eight in the demo's own corpus)."""
     return tuple(sorted([tag for tag, _, rule in RULES if rule(score)][:MAX_TAGS]))

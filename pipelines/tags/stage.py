@@ -16,7 +16,8 @@ from pipelines.tags.normalise import Normaliser
 from pipelines.tags.rules import load_rules
 from pipelines.tags.steps import count_tags, keep_frequent, map_tags, merge_counts, tags_by_track
 from pipelines.tags.units import cleaned_unit, unit_count
-from pipelines.tasks import Task, TaskContext, TaskSet, run_tasks
+from pipelines.task_runner import run_tasks
+from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep

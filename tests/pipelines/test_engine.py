@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.engine import Engine, check_flags
 from pipelines.progress import Reporter, counter
-from pipelines.tasks import Task, TaskContext, TaskSet, run_tasks
+from pipelines.task_runner import run_tasks
+from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
 
