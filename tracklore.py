@@ -178,7 +178,7 @@ def demo(
     pipelines_cli.build("demo", data, workers=workers, always_tell=True)
     train_cli.train("demo", data, run, resume=True)
     train_cli.evaluate(run, data)
-    for query in ("calm piano", "fast drums", "happy flute"):
+    for query in ("calm piano", "fast drum and bass", "a folk guitar"):
         train_cli.search(run, query, top=3)
     pipelines_cli.report(data)
 

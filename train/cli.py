@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: Sequence[str] = ()) -> None:
@@ -115,13 +118,17 @@ def _embedding_bar() -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
-def _print_metrics(metrics: dict[str, Any]) -> None:
+def _plain_table(title: str) -> Table:
     from rich.table import Table
 
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
     console = _console()
     retrieval, tagging = metrics["retrieval"], metrics["tagging"]
     if retrieval:
-        table = Table(title=f"Sentence to music: {retrieval['pairs']} distinct captions of {metrics['split']}")
+        table = _plain_table(f"Sentence to music: {retrieval['pairs']} distinct captions of {metrics['split']}")
         for name in ("", "model", "chance"):
             table.add_column(name, justify="left" if not name else "right")
         for k in (1, 5, 10):
@@ -132,7 +139,7 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
         table.add_row("median rank", f"{retrieval['median_rank']:g}", f"{(retrieval['pairs'] + 1) / 2:g}")
         console.print(table)
     if tagging and tagging["roc_auc"] is not None:
-        table = Table(title=f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {metrics['split']}")
+        table = _plain_table(f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {metrics['split']}")
         for name in ("", "ROC-AUC", "PR-AUC", "tags"):
             table.add_column(name, justify="left" if not name else "right")
         table.add_row("all", f"{tagging['roc_auc']:.3f}", f"{tagging['pr_auc']:.3f}", str(tagging["tags"]))
@@ -146,20 +153,16 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
 
 def _print_found(query: str, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title=f"“{escape(query)}”")
+    table = _plain_table(f"“{escape(query)}”")
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
-    for name in ("title", "artist", "tags", "split", "file"):
-        table.add_column(name, overflow="fold")
+    table.add_column("track, artist and file", ratio=1)
+    table.add_column("split")
+    table.add_column("tags", ratio=1)
     for row in rows:
-        texts = (
-            row["title"] or row["track_id"],
-            row["artist"],
-            ", ".join(row["tags"]),
-            row["split"],
-            row["audio_uri"],
-        )
-        table.add_row(str(row["rank"]), f"{row['score']:.3f}", *(escape(text or "") for text in texts))
+        heading = escape(row["title"] or row["track_id"]) + (f" – {escape(row['artist'])}" if row["artist"] else "")
+        file = f"\n[dim]{escape(row['audio_uri'])}[/dim]" if row["audio_uri"] else ""
+        cells = (heading + file, escape(row["split"] or ""), escape(", ".join(row["tags"])))
+        table.add_row(str(row["rank"]), f"{row['score']:.3f}", *cells)
     _console().print(table)
