@@ -192,6 +192,10 @@ def main(arguments: list[str] | None = None) -> None:
     except TrackloreError as error:
         sys.stderr.write(f"tracklore: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        sys.stderr.write(f"tracklore: {told}\n")
+        sys.exit(2)
     except ModuleNotFoundError as error:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:

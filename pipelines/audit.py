@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.splits.measures import label_counts, label_distance, share_deviation
+from pipelines.views import AUDIT_FILE
 from schemas.digests import canonical_json
 from schemas.errors import UsageError
 from schemas.manifest import split_order
-from schemas.receipt import require_receipt
+from schemas.receipt import RECEIPT_FILE, require_receipt
 from schemas.store import Store
 from schemas.tables import LABELS, SPLITS, TAGS, TRACKS
 
-AUDIT_FILE = "audit.json"
 DEFAULT_SCHEME = "default"
 FEW_ARTISTS = 5
 _LISTED = 20
 # What a model may learn from: a leak is something that one of these shares with a split that it is measured on.
-_LEARNT_FROM = frozenset({"train", "extra", "student"})
+_BESIDE_TRAIN = frozenset({"extra", "student"})
 _UNUSED = "none"
 
 
@@ -49,7 +49,7 @@ def audit(out: Store) -> dict[str, Any]:
         }
         for (scheme, fold), splits in sorted(assigned.items())
     ]
-    content = {"name": receipt.name, "schemes": schemes}
+    content = {"name": receipt.name, "receipt": out.sha256(RECEIPT_FILE), "schemes": schemes}
     out.write_text(AUDIT_FILE, canonical_json(content) + "\n")
     return content
 
@@ -62,6 +62,7 @@ def audit_scheme(
     ratios: Mapping[str, float] | None,
 ) -> dict[str, Any]:
     """Audit one assignment of tracks to splits."""
+    learnt_from = _BESIDE_TRAIN | {split_order(ratios)[0] if ratios else "train"}
     used = {track: split for track, split in splits.items() if split != _UNUSED and track in tracks}
     names = split_order(set(used.values()))
     labelled = {t: s for t, s in used.items() if t in labels and labels[t]["caption"] is not None}
@@ -85,9 +86,9 @@ def audit_scheme(
             for name in names
         },
         "shared": {
-            "artists": _shared({t: tracks[t]["artist_id"] for t in used}, used),
-            "recordings": _shared({t: tracks[t]["recording_id"] for t in used}, used),
-            "captions": _shared({t: labels[t]["caption"] for t in labelled}, used)["count"],
+            "artists": _shared({t: tracks[t]["artist_id"] for t in used}, used, learnt_from),
+            "recordings": _shared({t: tracks[t]["recording_id"] for t in used}, used, learnt_from),
+            "captions": _shared({t: labels[t]["caption"] for t in labelled}, used, learnt_from)["count"],
         },
         "label_distance": label_distance(counts, sizes) if counted else 0.0,
         "share_deviation": {"mean": mean, "largest": largest},
@@ -95,7 +96,9 @@ def audit_scheme(
             tag: {name: int(counts[i, column]) for i, name in enumerate(counted)}
             for column, tag in enumerate(vocabulary)
         },
-        "few_artists": _few_artists(labelled, tracks, labels, counted),
+        "few_artists": _few_artists(
+            labelled, tracks, labels, [name for name in counted if name not in learnt_from]
+        ),
     }
 
 
@@ -105,12 +108,12 @@ def leaks(content: Mapping[str, Any], scheme: str = DEFAULT_SCHEME) -> int:
     return sum(shared["artists"]["count"] + shared["recordings"]["count"] for shared in found)
 
 
-def _shared(keys: Mapping[str, str], splits: Mapping[str, str]) -> dict[str, Any]:
+def _shared(keys: Mapping[str, str], splits: Mapping[str, str], learnt_from: frozenset[str]) -> dict[str, Any]:
     """Keys that lie in two splits of which not both are learnt from."""
     places: dict[str, set[str]] = defaultdict(set)
     for track, key in keys.items():
         places[key].add(splits[track])
-    leaking = {key: sorted(found) for key, found in places.items() if len(found) > 1 and not found <= _LEARNT_FROM}
+    leaking = {key: sorted(found) for key, found in places.items() if len(found) > 1 and not found <= learnt_from}
     listed = sorted(leaking)[:_LISTED]
     return {"count": len(leaking), "first": {key: leaking[key] for key in listed}}
 
@@ -124,7 +127,7 @@ def _few_artists(
     """Tags that a measured split has from fewer than five artists, or half from one: no basis for a number."""
     artists: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for track, split in splits.items():
-        if split in names and split not in _LEARNT_FROM:
+        if split in names:
             for tag in labels[track]["tags"]:
                 artists[tag, split][tracks[track]["artist_id"]] += 1
     rows = []

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.directory import only_build, remove_work, require_ours
 from pipelines.engine import Engine
 from pipelines.features.base import feature_of
 from pipelines.features.stage import FeatureStage
@@ -22,7 +20,6 @@ from pipelines.splits.stage import SplitsStage
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.tags.stage import TagsStage
 from pipelines.task_runner import forget_tasks
-from pipelines.tasks import WORK_FOLDER
 from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 from schemas.manifest import Manifest
@@ -31,7 +28,6 @@ from schemas.store import Store
 from schemas.tables import EXCLUSIONS, TRACKS
 
 EXCLUSIONS_STAGE = "exclusions"
-_LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ class Build:
     worked: bool
 
 
-def stages_of(request: Request, reporter: Reporter) -> tuple[list[Stage], Source]:
+def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) -> tuple[list[Stage], Source]:
     """Every stage of the manifest, in order.
 
     Raises:
@@ -96,7 +92,9 @@ def stages_of(request: Request, reporter: Reporter) -> tuple[list[Stage], Source
     manifest = request.manifest
     cls, settings = source_class(manifest.source, request.where)
     features = [feature_of(name, section, request.where) for name, section in manifest.features.items()]
-    context = SourceContext(request.out, request.base, request.engine, reporter, trust_stamps=not request.check)
+    context = SourceContext(
+        request.out, request.base, request.engine, reporter, trust_stamps=not request.check, dry_run=dry_run
+    )
     source = cls(settings, context)
     return [
         SourceStage(source),
@@ -185,46 +183,37 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         DataError: the source or an engine failed.
     """
     manifest, out = request.manifest, request.out
-    found = read_receipt(out)
-    if found is not None and found.name != manifest.name:
-        raise UsageError(
-            f"{out.root}: holds the dataset {found.name!r}, and {request.where} is {manifest.name!r}; "
-            "give another --out, or delete the directory"
-        )
-    if found is None and out.root_exists() and _foreign_files(out):
-        raise UsageError(
-            f"{out.root}: is not empty and holds no dataset ({shown(_foreign_files(out))}); give an empty --out"
-        )
-    with _only_build(out, dry_run=dry_run):
-        stages, source = stages_of(request, reporter)
+    require_ours(out, read_receipt(out), manifest.name, request.where)
+    with only_build(out, dry_run=dry_run):
+        # Read again: the build that held the directory before may just have committed.
+        found = read_receipt(out)
+        stages, source = stages_of(request, reporter, dry_run=dry_run)
         recipe = manifest.recipe(without=source.LOCATION_KEYS)
-        receipt = found or Receipt(name=manifest.name, manifest=digest_of(recipe))
+        named = {"manifest": manifest.digest(without=source.LOCATION_KEYS), "recipe": recipe}
+        receipt = found or Receipt(name=manifest.name, manifest=str(named["manifest"]))
         context = BuildContext(
             manifest, request.where, out, request.engine, reporter, receipt, request.check, dry_run
         )
         if not dry_run:
             out.remove_temporaries()
         planned = plan(stages, context, request.only)
-        if dry_run:
-            return Build(receipt, plan_rows(planned, context), False)
         rows = plan_rows(planned, context)
-        context.receipt = _valid_part(receipt, planned).model_copy(
-            update={"manifest": digest_of(recipe), "recipe": recipe}
-        )
+        if dry_run:
+            return Build(receipt, rows, False)
+        to_do = [item for item in planned if item.selected and not item.stands]
+        for item in to_do:
+            item.stage.preflight(context)
+        context.receipt = _valid_part(receipt, planned).model_copy(update=named)
         if context.receipt != found:
             context.receipt.write(out)
-        worked = False
-        for item in planned:
-            if item.selected and not item.stands:
-                item.stage.preflight(context)
-        for item in planned:
-            if item.selected and not item.stands:
-                worked = True
-                for path in item.lost:  # what is there and is not what the receipt says would only be taken again
-                    out.remove(path)
-                reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
-                _commit(item, item.stage.run(context), context, planned)
-        return Build(context.receipt, rows, worked)
+        for item in to_do:
+            for path in item.lost:  # what is there and is not what the receipt says would only be taken again
+                out.remove(path)
+            reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
+            _commit(item, item.stage.run(context), context, planned)
+        if not to_do:
+            _mend_exclusions(context, planned)
+        return Build(context.receipt, rows, bool(to_do))
 
 
 def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | None:
@@ -254,38 +243,26 @@ def plan_rows(planned: Sequence[Planned], context: BuildContext) -> list[tuple[s
 
 
 def _valid_part(receipt: Receipt, planned: Sequence[Planned]) -> Receipt:
-    """The receipt without what is stale, so that it is true at every moment, also when the build is killed."""
+    """The receipt without what is stale, so that it is true at every moment, also when the build is killed.
+
+    A lost file stays listed until it is made again: whoever reads the directory, and the next plan, misses it.
+    """
     by_name = {item.stage.name: item for item in planned}
     kept = {}
     for name, entry in receipt.stages.items():
         item = by_name.get(name)
-        if name == EXCLUSIONS_STAGE:
+        mendable = item is not None and bool(item.lost) and item.stage.repairable()
+        if name == EXCLUSIONS_STAGE or mendable or (item is not None and item.stands):
             kept[name] = entry
-        elif item is None:
-            continue
-        elif item.stands:
-            kept[name] = entry
-        elif item.lost and item.stage.repairable():
-            files = {path: file for path, file in entry.files.items() if path not in item.lost}
-            kept[name] = entry.model_copy(update={"files": files})
     return receipt.model_copy(update={"stages": kept})
 
 
 def _commit(item: Planned, result: StageResult, context: BuildContext, planned: Sequence[Planned]) -> None:
     """Write the exclusions of all that stands, then the receipt. Readers see the old receipt or the new."""
     name, out = item.stage.name, context.out
-    digests = {p.stage.name: p.digest for p in planned}
     stages = {k: v for k, v in context.receipt.stages.items() if k not in (name, EXCLUSIONS_STAGE)}
-    previous = EXCLUSIONS.meta(out).get("stages", {})
-    standing = [other for other in stages if previous.get(other) == digests[other]]
-    kept = EXCLUSIONS.empty()
-    if standing:
-        table = EXCLUSIONS.read(out)
-        kept = table.filter(pc.is_in(table.column("stage"), value_set=pa.array(standing, pa.string())))
-    exclusions = pa.concat_tables([kept, result.exclusions])
-    # Stages without exclusions of their own are named too: it is known that they have none.
-    meta = {"stages": {other: digests[other] for other in sorted([*standing, name])}}
-    rows = EXCLUSIONS.write(out, exclusions, meta)
+    digests = {p.stage.name: p.digest for p in planned}
+    stages[EXCLUSIONS_STAGE] = _write_exclusions(out, {k: digests[k] for k in stages}, {name: item.digest}, result)
     stages[name] = StageEntry(
         version=item.stage.version,
         digest=item.digest,
@@ -293,53 +270,41 @@ def _commit(item: Planned, result: StageResult, context: BuildContext, planned: 
         funnel=result.funnel,
         notes=result.notes,
     )
-    stages[EXCLUSIONS_STAGE] = StageEntry(
-        version=EXCLUSIONS.version, digest=digest_of(meta), files=written(out, {EXCLUSIONS.filename: rows})
-    )
     order = [p.stage.name for p in planned] + [EXCLUSIONS_STAGE]
-    update = {"stages": {key: stages[key] for key in order if key in stages}}
-    if result.shards is not None:
-        update["shards"] = result.shards  # type: ignore[assignment]
-    context.receipt = context.receipt.model_copy(update=update)
+    ordered = {key: stages[key] for key in order if key in stages}
+    shards = result.shards if result.shards is not None else context.receipt.shards
+    context.receipt = context.receipt.model_copy(update={"stages": ordered, "shards": shards})
     context.receipt.write(out)
     forget_tasks(name, out)
-    if out.is_local and not out.list(WORK_FOLDER):
-        _remove_empty(Path(out.full(WORK_FOLDER)))
+    remove_work(out)
 
 
-def _remove_empty(folder: Path) -> None:
-    """Delete a folder that holds nothing but folders."""
-    for path, _, _ in sorted(os.walk(folder), reverse=True):
-        Path(path).rmdir()
+def _write_exclusions(
+    out: Store, standing: dict[str, str], new: dict[str, str], result: StageResult | None
+) -> StageEntry:
+    """Write the exclusions of the standing stages, as the table has them, with those of a new one."""
+    previous = EXCLUSIONS.meta(out).get("stages", {})
+    kept_stages = {name: digest for name, digest in standing.items() if previous.get(name) == digest}
+    parts = [] if result is None else [result.exclusions]
+    if kept_stages:
+        table = EXCLUSIONS.read(out)
+        parts.append(
+            table.filter(pc.is_in(table.column("stage"), value_set=pa.array(list(kept_stages), pa.string())))
+        )
+    # Stages without exclusions of their own are named too: it is known that they have none.
+    meta = {"stages": {**kept_stages, **new}}
+    rows = EXCLUSIONS.write(out, pa.concat_tables([EXCLUSIONS.empty(), *parts]), meta)
+    files = written(out, {EXCLUSIONS.filename: rows})
+    return StageEntry(version=EXCLUSIONS.version, digest=digest_of(meta), files=files)
 
 
-def _foreign_files(out: Store) -> list[str]:
-    """Files that no build of ours left: whatever is neither a table, a shard, a view nor work in progress."""
-    ours = (f"{WORK_FOLDER}/", "features/", "music/")
-    known = {_LOCK_FILE, "audit.json", "report.html", "README.md", "metadata.json"}
-    return [
-        info.path
-        for info in out.list()
-        if not info.path.startswith(ours) and info.path not in known and not info.path.endswith(".parquet")
-    ]
-
-
-@contextmanager
-def _only_build(out: Store, *, dry_run: bool) -> Iterator[None]:
-    """Refuse to build where another build is at work; the lock goes with its process. Local stores only."""
-    if dry_run or not out.is_local:
-        yield
+def _mend_exclusions(context: BuildContext, planned: Sequence[Planned]) -> None:
+    """A build that was killed between the table and the receipt left them telling different stories."""
+    entry = context.receipt.stages.get(EXCLUSIONS_STAGE)
+    if entry is None or not any(_lost_files(context, entry)):
         return
-    path = Path(out.full(_LOCK_FILE))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("w")
-    except OSError as error:
-        raise UsageError(f"{out.root}: cannot be written ({error.strerror}); give another --out") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"{out.root}: another build is at work here; wait for it to end") from error
-        yield
-        path.unlink(missing_ok=True)
+    stages = {k: v for k, v in context.receipt.stages.items() if k != EXCLUSIONS_STAGE}
+    digests = {p.stage.name: p.digest for p in planned}
+    mended = _write_exclusions(context.out, {k: digests[k] for k in stages}, {}, None)
+    context.receipt = context.receipt.model_copy(update={"stages": {**stages, EXCLUSIONS_STAGE: mended}})
+    context.receipt.write(context.out)

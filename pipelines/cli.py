@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from schemas.errors import DataError, UsageError
@@ -31,33 +33,47 @@ def build(
     """
     from pipelines.build import Request
     from pipelines.build import build as run_build
-    from pipelines.engine import DEFAULT_RUNNER, Engine, check_flags
+    from pipelines.engine import DEFAULT_RUNNER, Engine, check_flags, check_runner
     from pipelines.progress import Reporter
     from pipelines.show import console, show_plan, show_result
+    from pipelines.views import standing_audit, write_views
     from schemas.manifest import load_manifest
     from schemas.store import Store
 
     check_flags(flags)
+    check_runner(runner or DEFAULT_RUNNER)
     engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags))
-    loaded, where, base = load_manifest(manifest, settings)
+    loaded, where, base = load_manifest(manifest, _from_here(manifest, settings))
     names = [name.strip() for part in only for name in part.split(",") if name.strip()]
-    # A path typed after --set starts where the user stands, not where the manifest lies.
-    here = any(setting.startswith("source.") for setting in settings)
-    request = Request(loaded, where, None if here else base, Store(out), engine, names, check)
+    request = Request(loaded, where, base, Store(out), engine, names, check)
     result = run_build(request, Reporter(), dry_run=dry_run)
     if dry_run:
         show_plan(console(), result.plan)
         return
+    content = None if result.worked else standing_audit(request.out)
     if not result.worked:
         console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
-        if not always_tell:
-            return
-    from pipelines.views import write_views
-
-    content = write_views(request.out)
-    show_result(console(), request.out, result.receipt, content)
+    if content is None:
+        content = write_views(request.out)
+    if result.worked or always_tell:
+        show_result(console(), request.out, result.receipt, content)
     if content is not None:
         _refuse_leaks(out, content, strict=strict)
+
+
+def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
+    """Make paths of `source` that were typed start where the user stands; those of the manifest start there."""
+    from pipelines.sources.base import source_class
+    from schemas.manifest import load_manifest
+
+    loaded, where, _ = load_manifest(manifest, settings)
+    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS}
+    made = []
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        here = key in keys and "://" not in value and value not in ("", "null", "~")
+        made.append(f"{key}={json.dumps(str(Path(value).expanduser().absolute()))}" if here else setting)
+    return made
 
 
 def split(

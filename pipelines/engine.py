@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.progress import Counter
-from schemas.errors import DataError, UsageError, suggest
+from schemas.errors import DataError, TrackloreError, UsageError, suggest
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_RUNNER = "FnApiRunner"
 LOCAL_RUNNERS = frozenset({"FnApiRunner", "BundleBasedDirectRunner", "InProcessRunner"})
 _OURS = frozenset({"runner", "direct_num_workers"})
+_LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,27 @@ class Engine:
     @property
     def is_local(self) -> bool:
         """Whether the work is done in this process."""
-        return self.runner in LOCAL_RUNNERS
+        return self.runner in LOCAL_RUNNERS and not any("multi_processing" in flag for flag in self.flags)
 
     @property
     def threads(self) -> int:
         """Threads that work on one task."""
         return self.workers if self.is_local else 1
+
+
+def check_runner(runner: str) -> None:
+    """Refuse a runner that Beam does not know by name.
+
+    Raises:
+        UsageError: with the names that it does know.
+    """
+    if runner in LOCAL_RUNNERS or "." in runner:
+        return
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    known = sorted({*StandardOptions.KNOWN_RUNNER_NAMES, DEFAULT_RUNNER})
+    if runner.lower() not in {name.lower() for name in known}:
+        raise UsageError(f"--runner {runner}: Beam has no such runner; known: {', '.join(known)}")
 
 
 def check_flags(flags: Sequence[str]) -> None:
@@ -81,11 +97,22 @@ def options_of(engine: Engine) -> Any:
     flags = [f"--runner={engine.runner}", "--no_save_main_session", *engine.flags]
     if not engine.is_local and not any(flag.startswith("--num_workers") for flag in engine.flags):
         flags.append(f"--num_workers={engine.workers}")
+    elif engine.runner in LOCAL_RUNNERS and not engine.is_local:
+        flags.append(f"--direct_num_workers={engine.workers}")
     return PipelineOptions(flags)
 
 
-def run(engine: Engine, wire: Callable[[beam.Pipeline], None], progress: Counter, label: str) -> None:
+def run(
+    engine: Engine,
+    wire: Callable[[beam.Pipeline], None],
+    progress: Counter,
+    label: str,
+    seen_outside: Callable[[], int],
+) -> None:
     """Build a pipeline with `wire`, run it to its end, and end it when nothing has moved for `stall_s`.
+
+    Args:
+        seen_outside: counts items from what lies on disk, where workers in other processes count unseen.
 
     Raises:
         DataError: the engine failed, or made no progress.
@@ -107,15 +134,23 @@ def run(engine: Engine, wire: Callable[[beam.Pipeline], None], progress: Counter
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
     thread.start()
-    seen, since = progress.done, time.monotonic()
+    seen, since, looked = progress.done, time.monotonic(), time.monotonic()
     while thread.is_alive():
         thread.join(0.2)
+        if not engine.is_local and time.monotonic() - looked > _LOOK_EVERY_S:
+            progress.done, looked = seen_outside(), time.monotonic()
         if progress.done != seen:
             seen, since = progress.done, time.monotonic()
-        elif engine.is_local and time.monotonic() - since > engine.stall_s:
+        elif engine.runner in LOCAL_RUNNERS and time.monotonic() - since > engine.stall_s:
             raise DataError(
                 f"{label}: nothing was finished for {engine.stall_s:.0f} s after {seen} items, so the run was "
                 "ended; build again to go on from there"
             )
-    if outcome:
-        raise outcome[0]
+    if not outcome:
+        return
+    error = outcome[0]
+    if isinstance(error, TrackloreError | ImportError | KeyboardInterrupt):
+        raise error
+    last = next((line for line in reversed(str(error).strip().splitlines()) if line.strip()), "")
+    told = f"{type(error).__name__}: {last}"
+    raise DataError(f"{label}: {engine.runner} failed ({told}); build again to go on from there") from error

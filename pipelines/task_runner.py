@@ -26,7 +26,9 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
     Raises:
         TrackloreError: a task ended in one (the first is raised), or the engine failed.
     """
-    results = {task.id: found for task in tasks.tasks if (found := _result(tasks, task, out)) is not None}
+    # A task that ended in an error before is run again: its cause may be gone.
+    before = ((task.id, _result(tasks, task, out)) for task in tasks.tasks)
+    results = {key: found for key, found in before if found is not None and "error" not in found}
     pending = [task for task in tasks.tasks if task.id not in results]
     if not pending:
         return results
@@ -42,13 +44,17 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
 
             pipeline | tasks.label >> RunTasks(tasks, len(pending), out, engine.threads)
 
-        run(engine, wire, progress, tasks.label)
+        items = {f"{tasks.folder}/{task.id}.json": task.items for task in tasks.tasks}
+
+        def finished() -> int:
+            return sum(items.get(info.path, 0) for info in out.list(tasks.folder))
+
+        run(engine, wire, progress, tasks.label, finished)
     for task in pending:
         found = _result(tasks, task, out)
         if found is None:
             raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
         if "error" in found:
-            out.remove(f"{tasks.folder}/{task.id}.json")
             raise (UsageError if found["exit_code"] == 2 else DataError)(str(found["error"]))
         results[task.id] = found
     return results

@@ -34,7 +34,8 @@ def verify(out: Store, reporter: Reporter, workers: int = 1) -> Verified:
     Raises:
         UsageError: there is no dataset.
     """
-    entries = require_receipt(out).files()
+    receipt = require_receipt(out)
+    entries = receipt.files()
     with reporter.counting("verify", len(entries)) as progress, ThreadPoolExecutor(workers) as pool:
 
         def one(item: tuple[str, FileEntry]) -> list[str]:
@@ -43,6 +44,9 @@ def verify(out: Store, reporter: Reporter, workers: int = 1) -> Verified:
             return found
 
         problems = [line for lines in pool.map(one, sorted(entries.items())) for line in lines]
+    for name, stage in receipt.stages.items():
+        if name.startswith("features.") and len(stage.files) != receipt.shards:
+            problems.append(f"{name}: the receipt lists {len(stage.files)} of {receipt.shards} shards; build again")
     return Verified(len(entries), sum(entry.bytes for entry in entries.values()), tuple(problems))
 
 

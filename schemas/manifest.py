@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 
 RATIO_TOLERANCE = 0.001
+RESERVED_SPLITS = frozenset({"student", "extra", "none"})
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 M = TypeVar("M", bound=BaseModel)
 
@@ -79,6 +81,8 @@ class SplitsSection(Section):
     @field_validator("ratios")
     @classmethod
     def _normalised(cls, ratios: dict[str, float]) -> dict[str, float]:
+        for name in sorted(RESERVED_SPLITS & set(ratios)):
+            raise ValueError(f"{name!r} is kept for tracks that are not split; name the split otherwise")
         return normalised_ratios(ratios)
 
 
@@ -118,11 +122,14 @@ class Manifest(Section):
         return self
 
     def recipe(self, without: Iterable[str] = ()) -> dict[str, Any]:
-        """Everything that can change a byte of the dataset, as JSON; `without` names source keys (where things
-        lie) that cannot."""
+        """The manifest as JSON; `without` names source keys (where things lie) that change no byte."""
         content = self.model_dump(mode="json")
         content["source"] = {k: v for k, v in content["source"].items() if k not in set(without)}
         return content
+
+    def digest(self, without: Iterable[str] = ()) -> str:
+        """Digest of everything that can change a table or a tensor; the card cannot."""
+        return digest_of({k: v for k, v in self.recipe(without).items() if k != "card"})
 
 
 def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:

@@ -66,7 +66,7 @@ class Receipt(_Strict):
 
     Attributes:
         name: the manifest's name; a directory belongs to one name.
-        manifest: digest of `recipe`.
+        manifest: digest of `recipe` without its card.
         recipe: the manifest as resolved, without what says where things lie.
         shards: how many shards every feature of the dataset has; fixed by the first feature build.
         stages: by stage name.

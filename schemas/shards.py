@@ -7,6 +7,7 @@ stand at an offset that the footer gives, so a shard is a random-access store: a
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,7 +117,7 @@ class Clip:
 class ShardWriter:
     """Appends clips to one shard, one row group each. Use through `writing_shard`."""
 
-    def __init__(self, stream: BinaryIO, spec: FeatureSpec) -> None:
+    def __init__(self, stream: io.RawIOBase, spec: FeatureSpec) -> None:
         self._spec = spec
         self._schema = spec.schema()
         self._writer = pq.ParquetWriter(
@@ -129,6 +130,7 @@ class ShardWriter:
             data_page_version="1.0",
         )
         self.rows = 0
+        self.sha256, self.bytes = "", 0
 
     def append(self, clip: Clip) -> None:
         """Write one clip.
@@ -158,14 +160,46 @@ class ShardWriter:
 
 @contextmanager
 def writing_shard(store: Store, path: str, spec: FeatureSpec, meta: dict[str, Any]) -> Iterator[ShardWriter]:
-    """Write a shard atomically. What the block adds to `meta` before it ends is stored in the footer."""
+    """Write a shard atomically. What the block adds to `meta` before it ends is stored in the footer.
+
+    What stands before the footer is digested in the footer (`content`), so that a shard can be trusted without a
+    receipt; after the block `writer.sha256` and `writer.bytes` are those of the whole file.
+    """
     with store.writing(path) as stream:
-        writer = ShardWriter(stream, spec)
+        hashing = _HashingStream(stream)
+        writer = ShardWriter(hashing, spec)
         try:
             yield writer
         finally:
             # Also when the block raises: Arrow would else write its footer into a file that is gone.
-            writer.close(meta)
+            content = {"sha256": hashing.digest(), "bytes": hashing.count}
+            writer.close({**meta, "rows": writer.rows, "content": content})
+            writer.sha256, writer.bytes = hashing.digest(), hashing.count
+
+
+class _HashingStream(io.RawIOBase):
+    """A stream for writing that knows the digest of what went through it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._state = hashlib.sha256()
+        self.count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._state.update(data)
+        written = self._stream.write(data)
+        self.count += written
+        return written
+
+    def tell(self) -> int:
+        return self.count
+
+    def digest(self) -> str:
+        return self._state.hexdigest()
 
 
 def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:

@@ -120,7 +120,11 @@ class Run:
                 "use the same recipe or another --out"
             )
         if self.store.exists(DATA):
-            changed = first_difference(self.read_json(DATA), identity)
+            # What is learnt from is what must be equal; a manifest may change without changing it.
+            was, now = (
+                {k: v for k, v in found.items() if k != "manifest"} for found in (self.read_json(DATA), identity)
+            )
+            changed = first_difference(was, now)
             if changed:
                 key, old, new = changed
                 raise UsageError(

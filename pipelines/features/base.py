@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.discovery import modules_that_define
 from schemas.errors import UsageError, suggest
 from schemas.manifest import FeatureSection, validated
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
-
-_NOT_FEATURES = frozenset({"base", "decode", "stage", "shard_task", "quiet"})
 
 
 class FeatureSettings(BaseModel):
@@ -73,9 +71,8 @@ class Feature(ABC):
 
 
 def feature_kinds() -> list[str]:
-    """Every kind that a manifest may name."""
-    package = importlib.import_module("pipelines.features")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_FEATURES)
+    """Every kind that a manifest may name: the modules here that define a `FEATURE`."""
+    return modules_that_define("FEATURE", "pipelines.features")
 
 
 def feature_of(name: str, section: FeatureSection, where: str) -> Feature:

@@ -156,9 +156,12 @@ def _by_av(
     if not pieces:
         raise ExcludedError(Reason.DECODE_ERROR, f"{path}: {first_error}")
     joined = np.concatenate(pieces, axis=1)
+    if wanted is None:  # the container states no length: all was decoded, and the window is cut from what came
+        total = joined.shape[1] + (begin or 0)
+        first, wanted = window.frames(total, rate)
     skip = max(0, first - (begin or 0))
-    samples = joined[:, skip:] if wanted is None else joined[:, skip : skip + wanted]
-    if wanted is not None and wanted - samples.shape[1] > _END_SLACK_S * rate:
+    samples = joined[:, skip : skip + wanted]
+    if wanted - samples.shape[1] > _END_SLACK_S * rate:
         read = (first + samples.shape[1]) / rate
         raise ExcludedError(Reason.TRUNCATED, f"{path}: {read:.2f} s could be read of {total / rate:.2f} s")
     return samples.T if samples.shape[0] > 1 else samples[0], rate, first / rate

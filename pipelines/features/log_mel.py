@@ -82,6 +82,9 @@ class LogMel(Feature):
 
     def prepare(self) -> None:
         import torch
+        import torchaudio.transforms  # noqa: F401 - what is missing is missed here, not at the first track
+
+        import pipelines.features.decode  # noqa: F401
 
         # The threads of a task share the cores; a second level of threads would make results depend on them.
         torch.set_num_threads(1)

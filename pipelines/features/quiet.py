@@ -36,9 +36,10 @@ def quiet_decoders() -> Iterator[None]:
     finally:
         sys.stderr.close()
         sys.stderr = previous
-        os.dup2(real, 2)  # closes the pipe's last writing end, which ends the thread
-        thread.join()
-        os.close(real)
+        os.dup2(real, 2)  # closes our writing end of the pipe, which ends the thread
+        thread.join(timeout=1)
+        if not thread.is_alive():  # a child that was started meanwhile holds the pipe open
+            os.close(real)
 
 
 def _forward(reading: int, real: int) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import Any
 
 from pipelines.features.base import AudioRef, Feature, feature_of
 from pipelines.features.decode import ExcludedError
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
+from schemas.errors import TrackloreError
 from schemas.manifest import FeatureSection
-from schemas.shards import Clip, ShardWriter
+from schemas.reasons import Reason
+from schemas.shards import Clip, writing_shard
 from schemas.store import Store
 
 AHEAD_PER_THREAD = 2
@@ -33,22 +34,18 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     audio = Store(shared["audio"])
     refs = [AudioRef(*track[:4]) for track in spec["tracks"]]
     exclusions: list[list[str]] = []
-    with context.out.writing(spec["path"]) as stream:
-        hashing = _Hashing(stream)
-        writer = ShardWriter(hashing, feature.spec())  # type: ignore[arg-type]
+    meta = {"feature": feature.name, "digest": spec["digest"], "exclusions": exclusions}
+    with writing_shard(context.out, spec["path"], feature.spec(), meta) as writer:
         for ref, outcome in zip(refs, _computed(feature, audio, refs, context), strict=True):
             if isinstance(outcome, ExcludedError):
                 exclusions.append([ref.track_id, str(outcome.reason), outcome.detail])
                 continue
             for clip in outcome:
                 writer.append(clip)
-        meta = {"feature": feature.name, "digest": spec["digest"], "exclusions": exclusions, "rows": writer.rows}
-        # What stands before the footer is digested in the footer: the shard can be trusted without a receipt.
-        writer.close({**meta, "content": {"sha256": hashing.digest(), "bytes": hashing.count}})
     return {
         "path": spec["path"],
-        "sha256": hashing.digest(),
-        "bytes": hashing.count,
+        "sha256": writer.sha256,
+        "bytes": writer.bytes,
         "rows": writer.rows,
         "exclusions": exclusions,
     }
@@ -63,6 +60,10 @@ def _computed(feature: Feature, audio: Store, refs: list[AudioRef], context: Tas
             return feature.clips(audio, ref)
         except ExcludedError as excluded:
             return excluded
+        except (TrackloreError, ImportError, MemoryError):
+            raise  # the configuration or the machine, not the file
+        except Exception as error:  # whatever a decoder stumbles on, it is one track
+            return ExcludedError(Reason.DECODE_ERROR, f"{ref.uri}: {type(error).__name__}: {error}")
         finally:
             progress.advance()
 
@@ -75,40 +76,3 @@ def _computed(feature: Feature, audio: Store, refs: list[AudioRef], context: Tas
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-class _Hashing:
-    """A stream for writing that knows the digest of what went through it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._state = hashlib.sha256()
-        self.count = 0
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        self._state.update(data)
-        written = self._stream.write(data)
-        self.count += written
-        return written
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def tell(self) -> int:
-        return self.count
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """The store closes what it opened."""
-
-    def digest(self) -> str:
-        return self._state.hexdigest()

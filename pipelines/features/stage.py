@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from pipelines.features.base import Feature
@@ -38,6 +39,7 @@ class FeatureStage(Stage):
 
     def preflight(self, context: BuildContext) -> None:
         self._audio(context)
+        self._feature.prepare()
 
     def _audio(self, context: BuildContext) -> Store:
         audio = self._source.audio()
@@ -67,7 +69,7 @@ class FeatureStage(Stage):
                 "audio": audio.root,
             },
         )
-        with quiet_decoders():
+        with quiet_decoders() if context.engine.is_local else nullcontext():
             results = run_tasks(work, out, context.engine, context.reporter)
         for result in results.values():
             keys = ("sha256", "bytes", "rows")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.discovery import modules_that_define
 from pipelines.engine import Engine
 from pipelines.progress import Reporter
 from schemas.errors import UsageError, suggest
 from schemas.manifest import SourceSection, validated
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS
-
-_NOT_SOURCES = frozenset({"base", "artists", "probe", "inventory", "stage"})
 
 
 class SourceSettings(BaseModel):
@@ -59,6 +57,7 @@ class SourceContext:
         base: the folder that relative paths in the manifest start from; None for the working directory.
         engine, reporter: for work that deserves workers and a progress bar.
         trust_stamps: whether a file whose size and time are unchanged may be taken as unchanged.
+        dry_run: only digests are wanted; nothing may be written, and what is not known yet counts as changed.
     """
 
     out: Store
@@ -66,6 +65,7 @@ class SourceContext:
     engine: Engine
     reporter: Reporter
     trust_stamps: bool = True
+    dry_run: bool = False
 
     def store(self, uri: str, key: str) -> Store:
         """The store at a path that the manifest names under `key`.
@@ -118,9 +118,8 @@ class Source(ABC):
 
 
 def source_kinds() -> list[str]:
-    """Every kind that a manifest may name."""
-    package = importlib.import_module("pipelines.sources")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_SOURCES)
+    """Every kind that a manifest may name: the modules here that define a `SOURCE`."""
+    return modules_that_define("SOURCE", "pipelines.sources")
 
 
 def source_class(section: SourceSection, where: str) -> tuple[type[Source], SourceSettings]:

@@ -6,6 +6,7 @@ audio at all is found out as with any other folder.
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,7 @@ SYNTHESIS_VERSION = 1
 TRACKS_PER_TASK = 40
 MARKER = "corpus.json"
 _LABEL = "source.music"
+_CORPUS_KEYS = ("artists", "tracks", "seed")
 
 
 class DemoSettings(FolderSettings):
@@ -61,7 +63,10 @@ class Demo(Folder):
         return self.settings.tracks + 5
 
     def inputs(self) -> dict[str, str]:
-        self._play()
+        if not self.context.dry_run:
+            self._play()
+        elif self._played() != self._marker() or self._missing():
+            return {MARKER: digest_of(self._marker())}
         return super().inputs()
 
     def read(self) -> SourceTables:
@@ -90,24 +95,31 @@ class Demo(Folder):
             for track in self._corpus.tracks
         }
 
+    def _marker(self) -> str:
+        keys = {key: getattr(self.settings, key) for key in _CORPUS_KEYS}
+        return canonical_json({**keys, "version": SYNTHESIS_VERSION})
+
+    def _played(self) -> str | None:
+        return self._store.read_text(MARKER) if self._store.exists(MARKER) else None
+
+    def _missing(self) -> list[int]:
+        present = {info.path for info in self._store.list()}
+        return [n for n, track in enumerate(self._corpus.tracks) if track.path not in present]
+
     def _play(self) -> None:
         """Write the files that are not there yet. A folder of other music is never written into."""
-        wanted = canonical_json(
-            {key: getattr(self.settings, key) for key in ("artists", "tracks", "seed")}
-            | {"version": SYNTHESIS_VERSION}
-        )
-        found = self._store.read_text(MARKER) if self._store.exists(MARKER) else None
+        wanted = self._marker()
+        found = self._played()
         if found != wanted:
             others = [i.path for i in self._store.list() if i.path.endswith(tuple(AUDIO_SUFFIXES))]
             if found is None and others:
                 raise UsageError(
                     f"source.path: {self._store.root} holds other music; give the demo a folder of its own"
                 )
-            for path in others:
+            for path in sorted(_paths_of(found) & set(others)):
                 self._store.remove(path)
             self._store.write_text(MARKER, wanted)
-        present = {info.path for info in self._store.list()}
-        missing = [n for n, track in enumerate(self._corpus.tracks) if track.path not in present]
+        missing = self._missing()
         tasks = []
         for start in range(0, len(missing), TRACKS_PER_TASK):
             numbers = missing[start : start + TRACKS_PER_TASK]
@@ -115,12 +127,20 @@ class Demo(Folder):
             tasks.append(Task(digest[:24], digest, {"numbers": numbers}, len(numbers)))
         if not tasks:
             return
-        keys = ("artists", "tracks", "seed")
-        shared = {"root": self._store.root, "corpus": {key: getattr(self.settings, key) for key in keys}}
+        shared = {"root": self._store.root, "corpus": {key: getattr(self.settings, key) for key in _CORPUS_KEYS}}
         work = TaskSet(_LABEL, "pipelines.sources.demo:play_tracks", tasks, shared)
         self.context.reporter.say(f"{_LABEL}: playing {len(missing)} pieces")
         run_tasks(work, self.context.out, self.context.engine, self.context.reporter)
         forget_tasks(_LABEL, self.context.out)
+
+
+def _paths_of(marker: str | None) -> set[str]:
+    """The files of the corpus that was played before; they are ours to delete, and no others are."""
+    try:
+        before = json.loads(marker or "{}")
+        return {track.path for track in compose(**{key: int(before[key]) for key in _CORPUS_KEYS}).tracks}
+    except (ValueError, KeyError, TypeError, UsageError):
+        return set()
 
 
 def play_tracks(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:

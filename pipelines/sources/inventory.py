@@ -29,7 +29,9 @@ def probe_files(context: SourceContext, store: Store, files: Sequence[FileInfo])
     remembered = _Memory(store)
     found = remembered.recall(files) if context.trust_stamps else {}
     missing = [info for info in files if info.path not in found]
-    if missing:
+    if missing and context.dry_run:
+        found.update({info.path: Probe(f"not read yet: {info.bytes} {info.stamp}", "") for info in missing})
+    elif missing:
         tasks = []
         for start in range(0, len(missing), FILES_PER_TASK):
             chunk = [[i.path, i.bytes, i.stamp] for i in missing[start : start + FILES_PER_TASK]]

@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 import mutagen
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3
-from mutagen.mp3 import HeaderNotFoundError
 
 from schemas.digests import CHUNK_BYTES
 from schemas.reasons import Reason
@@ -78,9 +77,16 @@ def probe(store: Store, path: str) -> Probe:
 
 def _probe_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
     try:
-        found = mutagen.File(_Named(stream, path), easy=True)
-    except (mutagen.MutagenError, HeaderNotFoundError, ValueError, KeyError, IndexError, EOFError) as error:
-        return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail=_one_line(error))
+        return _read_tags(stream, path, sha256, sound)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a hostile header makes the parser stumble on, it is one file
+        detail = f"{type(error).__name__}: {_one_line(error)}"
+        return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail=detail)
+
+
+def _read_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
+    found = mutagen.File(_Named(stream, path), easy=True)
     if found is None or found.info is None:
         return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail="no known audio container")
     if isinstance(found, FLAC) and found.info.md5_signature:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -82,6 +83,8 @@ def split_table(
     """
     if not out.endswith(".parquet"):
         raise UsageError(f"--out {out}: the split is written as Parquet; name it with .parquet")
+    if _same_file(path, out):
+        raise UsageError(f"--out {out}: is the table itself; give the split a file of its own")
     table = read_table(path)
     for role, name in columns.items():
         if name not in table.column_names:
@@ -116,6 +119,12 @@ def split_table(
 def _place(path: str) -> tuple[Store, str]:
     folder, _, name = path.rpartition("/")
     return Store(folder or ("/" if path.startswith("/") else ".")), name
+
+
+def _same_file(path: str, out: str) -> bool:
+    if "://" in path or "://" in out:
+        return path == out
+    return os.path.realpath(path) == os.path.realpath(out)
 
 
 def _cells(line: str, delimiter: str) -> Any:

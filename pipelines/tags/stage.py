@@ -18,6 +18,7 @@ from pipelines.tags.steps import count_tags, keep_frequent, map_tags, merge_coun
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
+from schemas.digests import digest_of
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
@@ -45,7 +46,7 @@ class TagsStage(Stage):
     def run(self, context: BuildContext) -> StageResult:
         out, settings = context.out, context.manifest.tags
         entry = context.receipt.stages["source"]
-        digest = f"{entry.digest}-{self.settings(context)}"
+        digest = digest_of([self.version, entry.digest, self.settings(context)])
         counted = self._pass(context, "count", digest)
         counts = merge_counts(_read_parts(out, [result["part"] for result in counted.values()]))
         groups, dropped = group_tags(counts, Normaliser(load_rules(settings.rules)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from schemas.store import Store
@@ -227,3 +229,83 @@ def test_labels_are_the_truth_of_the_composition(built: Path) -> None:
     hits = sum(len(said[track] & truth[track]) for track in said)
     assert hits / sum(len(tags) for tags in said.values()) > 0.95
     assert hits / sum(len(truth[track]) for track in said) > 0.95
+
+
+def test_a_lost_shard_stays_missed_until_it_is_made_again(
+    data: Path, command: Command, small: Sequence[str]
+) -> None:
+    whole = (data / "receipt.json").read_bytes()
+    shard = next((data / "features/ttmr").iterdir())
+    good = shard.read_bytes()
+    shard.unlink()
+    assert command("build", "demo", "--out", data, *small, "--only", "tags").code == 0
+    missed = command("verify", data)
+    assert missed.code == 1 and shard.name in missed.out
+    assert command("build", "demo", "--out", data, *small).code == 0
+    assert shard.read_bytes() == good
+    assert (data / "receipt.json").read_bytes() == whole
+
+
+def test_a_dry_run_of_another_corpus_leaves_the_music_alone(
+    data: Path, command: Command, small: Sequence[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in sorted(data.rglob("*"))}
+    ran = command("build", "demo", "--out", data, *small, "--set", "source.tracks=20", "--dry-run")
+    assert ran.code == 0 and "made from something else" in ran.out.replace("\n", " ")
+    assert {path: path.stat().st_mtime_ns for path in sorted(data.rglob("*"))} == before
+
+
+def test_another_corpus_replaces_the_old_music_and_no_file_of_the_users(
+    data: Path, command: Command, small: Sequence[str]
+) -> None:
+    mine = data / "music/mine.flac"
+    mine.write_bytes((next((data / "music").rglob("*.flac"))).read_bytes())
+    assert command("build", "demo", "--out", data, *small, "--set", "source.seed=3", "--only", "source").code == 0
+    assert mine.exists()
+
+
+def test_a_leak_fails_again_when_everything_stands(data: Path, command: Command, small: Sequence[str]) -> None:
+    audited = json.loads((data / "audit.json").read_text())
+    audited["schemes"][0]["shared"]["artists"]["count"] = 1
+    (data / "audit.json").write_text(json.dumps(audited))
+    assert command("build", "demo", "--out", data, *small).code == 1
+
+
+@pytest.mark.parametrize("view", ["audit.json", "report.html", "README.md"])
+def test_a_lost_view_is_drawn_again(data: Path, command: Command, small: Sequence[str], view: str) -> None:
+    good = (data / view).read_bytes()
+    (data / view).unlink()
+    assert command("build", "demo", "--out", data, *small).code == 0
+    assert (data / view).read_bytes() == good
+
+
+def test_exclusions_and_receipt_that_disagree_are_reconciled(
+    data: Path, command: Command, small: Sequence[str]
+) -> None:
+    store = Store(str(data))
+    rows = EXCLUSIONS.read(store)
+    meta = EXCLUSIONS.meta(store)
+    extra = [{"id": "x", "stage": "features.other", "reason": "silent", "detail": None}]
+    whole = (data / "receipt.json").read_bytes()
+    EXCLUSIONS.write(store, pa.concat_tables([rows, EXCLUSIONS.from_rows(extra)]), {"stages": meta["stages"]})
+    assert command("build", "demo", "--out", data, *small).code == 0
+    assert command("verify", data).code == 0
+    assert (data / "receipt.json").read_bytes() == whole
+
+
+def test_two_builds_at_once_do_not_meet(data: Path, command: Command, small: Sequence[str]) -> None:
+    with (data / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        ran = command("build", "demo", "--out", data, *small)
+    assert ran.code == 2 and "another build" in ran.err
+
+
+def test_workers_in_other_processes_give_the_same_receipt(
+    built: Path, tmp_path: Path, command: Command, small: Sequence[str]
+) -> None:
+    flag = "--direct_running_mode=multi_processing"
+    ran = command("build", "demo", "--out", tmp_path / "other", flag, "--workers", "2", *small)
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "other/receipt.json").read_bytes() == (built / "receipt.json").read_bytes()
+    refused = command("build", "demo", "--out", "memory://unseen/data", flag, *small)
+    assert refused.code == 2 and "cannot see this store" in refused.err

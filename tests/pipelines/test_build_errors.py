@@ -156,3 +156,45 @@ def test_features_without_sound_name_the_key(tmp_path: Path, command: Command) -
         (tmp_path / f"autotagging_top50tags-{part}.tsv").write_text(header + row)
     ran = command("build", "mtg_jamendo", "--set", f"source.path={tmp_path}", "--out", tmp_path / "out")
     refused(ran, 2, "source.audio", "features.ttmr") if ran.code else pytest.fail("built features without sound")
+
+
+def test_a_runner_that_beam_does_not_know_is_named(tmp_path: Path, command: Command) -> None:
+    ran = command("build", "demo", "--out", tmp_path / "out", "--runner", "FlnkRunner", "--dry-run")
+    refused(ran, 2, "FlnkRunner", "FlinkRunner")
+
+
+def test_tables_that_are_not_ours_are_left_alone(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "labels.parquet").write_bytes(b"mine")
+    (tmp_path / "README.md").write_text("mine")
+    refused(command("build", "demo", "--out", tmp_path), 2, "README.md", "labels.parquet")
+    assert (tmp_path / "labels.parquet").read_bytes() == b"mine"
+
+
+def test_a_file_as_output_is_refused(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "file").write_text("x")
+    refused(command("build", "demo", "--out", tmp_path / "file", "--dry-run"), 2, "is a file")
+
+
+def test_a_manifests_own_path_starts_at_the_manifest_whatever_else_is_set(
+    tmp_path: Path, music: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text(MANIFEST)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    words = ["--out", "data", "--only", "source", "--set", "source.keep_duplicates=true"]
+    assert command("build", "../mine.yaml", *words).code == 0
+
+
+@pytest.mark.parametrize("name", ["student", "none", "extra"])
+def test_split_names_with_a_meaning_are_refused(tmp_path: Path, command: Command, name: str) -> None:
+    ratios = f"splits.ratios={{train: 0.5, {name}: 0.5}}"
+    refused(command("build", "demo", "--out", tmp_path / "out", "--set", ratios), 2, "splits.ratios", name)
+
+
+def test_a_split_is_not_written_over_its_table(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "t.csv").write_text("id,artist,tags\na,x,r\nb,y,r\n")
+    words = ["--id", "id", "--group", "artist", "--labels", "tags", "--label-separator", "|", "--ratio", "a=1"]
+    assert command("split", tmp_path / "t.csv", "--out", tmp_path / "t.parquet", *words).code == 0
+    refused(
+        command("split", tmp_path / "t.parquet", "--out", tmp_path / "t.parquet", *words), 2, "is the table itself"
+    )

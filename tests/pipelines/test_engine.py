@@ -72,6 +72,32 @@ def test_a_users_mistake_in_a_worker_is_told_as_such_and_the_rest_is_kept(tmp_pa
     assert set(ran(tmp_path)) == {"0", "1", "2", "4"}
 
 
+def fail_while_a_file_is_there(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    if context.out.exists("broken"):
+        raise DataError(f"{spec['n']} is broken")
+    return write_number(context, spec)
+
+
+def test_what_failed_before_is_tried_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write_text("broken", "")
+    with pytest.raises(DataError, match="is broken"):
+        run_tasks(work("fail_while_a_file_is_there"), store, Engine(), quiet())
+    store.remove("broken")
+    results = run_tasks(work("fail_while_a_file_is_there"), store, Engine(), quiet())
+    assert [results[key]["square"] for key in sorted(results)] == [0, 1, 4, 9, 16]
+
+
+def crash(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    raise RuntimeError("the moon is in the wrong house")
+
+
+def test_an_engine_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"FnApiRunner failed.*moon is in the wrong house") as raised:
+        run_tasks(work("crash"), Store(str(tmp_path)), Engine(), quiet())
+    assert "\n" not in str(raised.value)
+
+
 def test_a_run_in_which_nothing_moves_is_ended(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(DataError, match="nothing was finished"):

@@ -18,6 +18,7 @@ from schemas.shards import (
     read_shard_index,
     read_shard_meta,
     shard_count,
+    shard_is_whole,
     shard_of,
     shard_path,
     writing_shard,
@@ -89,7 +90,14 @@ def test_memory_and_disk_hold_the_same_bytes(tmp_path: Path) -> None:
 def test_rows_added_before_the_end_are_in_the_footer(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     path = write(store, [clip(3)])
-    assert read_shard_meta(store, path) == {"shard": 3, "rows": 1}
+    meta = read_shard_meta(store, path)
+    assert meta is not None
+    assert {key: meta[key] for key in ("shard", "rows")} == {"shard": 3, "rows": 1}
+    assert shard_is_whole(store, path, meta)
+    data = store.read_bytes(path)
+    for place in (10, meta["content"]["bytes"] - 1):
+        store.write_bytes(path, data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert not shard_is_whole(store, path, meta)
     assert read_shard_meta(store, "features/x/none.parquet") is None
     (tmp_path / path).write_bytes((tmp_path / path).read_bytes()[:-5])
     assert read_shard_meta(store, path) is None
