@@ -18,6 +18,8 @@ _EXTRA_OF = {
     **dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "tensorboard"), "train"),
     **dict.fromkeys(("tokenizers", "torchmetrics", "transformers"), "train"),
     **dict.fromkeys(("scenedetect", "yt_dlp"), "video"),
+    **dict.fromkeys(("apitools", "gcsfs", "google"), "gcp"),
+    **dict.fromkeys(("boto3", "s3fs"), "s3"),
 }
 
 app = typer.Typer(
@@ -196,13 +198,12 @@ def main(arguments: list[str] | None = None) -> None:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         sys.stderr.write(f"tracklore: {told}\n")
         sys.exit(2)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
-        if extra is None:
+        if extra is None and isinstance(error, ModuleNotFoundError):
             raise
-        sys.stderr.write(
-            f"tracklore: {error.name} is not installed; it comes with: pip install 'tracklore[{extra}]'\n"
-        )
+        way_out = f"; it comes with: pip install 'tracklore[{extra}]'" if extra else ""
+        sys.stderr.write(f"tracklore: {error}{way_out}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("tracklore: interrupted; the same command goes on from here\n")

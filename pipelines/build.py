@@ -183,6 +183,10 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         DataError: the source or an engine failed.
     """
     manifest, out = request.manifest, request.out
+    if request.engine.runner == "DataflowRunner" and out.is_local:
+        raise UsageError(
+            f"--out {out.root}: Dataflow's workers cannot see this machine's folders; give gs://BUCKET/DIR"
+        )
     require_ours(out, read_receipt(out), manifest.name, request.where)
     with only_build(out, dry_run=dry_run):
         # Read again: the build that held the directory before may just have committed.

@@ -198,3 +198,8 @@ def test_a_split_is_not_written_over_its_table(tmp_path: Path, command: Command)
     refused(
         command("split", tmp_path / "t.parquet", "--out", tmp_path / "t.parquet", *words), 2, "is the table itself"
     )
+
+
+def test_dataflow_is_not_given_a_folder_of_this_machine(tmp_path: Path, command: Command) -> None:
+    ran = command("build", "demo", "--out", tmp_path / "out", "--runner", "DataflowRunner", "--dry-run")
+    refused(ran, 2, "DataflowRunner"[:8], "gs://")
