@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.splits.measures import label_counts, label_distance, share_deviation
-from pipelines.views import AUDIT_FILE
 from schemas.digests import canonical_json
 from schemas.errors import UsageError
 from schemas.manifest import split_order
@@ -15,6 +14,7 @@ from schemas.receipt import RECEIPT_FILE, require_receipt
 from schemas.store import Store
 from schemas.tables import LABELS, SPLITS, TAGS, TRACKS
 
+AUDIT_FILE = "audit.json"
 DEFAULT_SCHEME = "default"
 FEW_ARTISTS = 5
 _LISTED = 20

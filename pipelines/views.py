@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipelines.audit import AUDIT_FILE, audit
 from schemas.receipt import RECEIPT_FILE, require_receipt
 from schemas.store import Store
 
-AUDIT_FILE = "audit.json"
 _PAGES = ("report.html", "README.md")
 
 
@@ -26,7 +26,6 @@ def standing_audit(out: Store) -> dict[str, Any] | None:
 
 def write_views(out: Store) -> dict[str, Any] | None:
     """Write audit.json, report.html and README.md; return the audit, or None while there are no splits."""
-    from pipelines.audit import audit
     from pipelines.report.page import write_report
 
     content = audit(out) if "splits" in require_receipt(out).stages else None
