@@ -16,7 +16,7 @@ from pydantic import Field
 from pipelines.progress import counter
 from pipelines.sources.base import SourceTables
 from pipelines.sources.folder import AUDIO_SUFFIXES, Folder, FolderSettings
-from pipelines.synthesis import Corpus, compose, encode
+from pipelines.synthesis import Corpus, compose
 from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.digests import canonical_json, digest_of
@@ -145,6 +145,8 @@ def _paths_of(marker: str | None) -> set[str]:
 
 def play_tracks(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     """Synthesise and write some tracks of the corpus."""
+    from pipelines.synthesis import encode
+
     corpus = compose(**context.shared["corpus"])
     store = Store(context.shared["root"])
     progress = counter(context.label)

@@ -79,7 +79,7 @@ def test_a_build_that_stands_does_nothing_and_loads_no_beam(data: Path, small: S
     script = (
         "import sys, tracklore\n"
         f"tracklore.main(['build', 'demo', '--out', {str(data)!r}, *{list(small)!r}])\n"
-        "heavy = {'apache_beam', 'torch', 'pandas', 'numba'} & set(sys.modules)\n"
+        "heavy = {'apache_beam', 'torch', 'pandas', 'numba', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     # The first build in another place looks at every file once; what it saw is remembered.
