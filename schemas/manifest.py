@@ -57,6 +57,9 @@ class TagsSection(Section):
     )
     min_tracks: int = Field(default=100, ge=1, description="drop tag groups on fewer tracks")
     top: int | None = Field(default=None, ge=1, description="keep only the most frequent tags")
+    min_tracks_per_split: int | None = Field(
+        default=None, ge=1, description="drop tags on fewer tracks in any of train, valid, test as published"
+    )
     rules: Name = Field(default="msd500", description="a file of manifests/rules")
     drop_artist_names: bool = Field(default=True, description="drop an artist's own name from that artist's tracks")
 
@@ -64,11 +67,15 @@ class TagsSection(Section):
 class CaptionsSection(Section):
     """How a track is put into words."""
 
-    kind: Literal["joined"] = Field(default="joined", description="the track's tags joined")
+    kind: Literal["joined", "templates", "existing"] = Field(
+        default="joined", description="tags joined; sentences made from tags; the source's own sentences"
+    )
     separator: str = Field(default=", ", description="between the tags")
     order: Literal["seeded", "sorted"] = Field(default="seeded", description="the order of the tags in a caption")
     seed: int = 0
     fallback: Literal["none", "title"] = Field(default="none", description="the caption of a track without tags")
+    templates: Name = Field(default="default", description="a file of manifests/templates")
+    noise: Name | None = Field(default=None, description="a file of manifests/noise; drops existing captions")
 
 
 class SplitsSection(Section):
@@ -77,6 +84,16 @@ class SplitsSection(Section):
     ratios: dict[Name, float] = Field(default={"train": 0.7, "valid": 0.15, "test": 0.15})
     seed: int = 0
     effort: int = Field(default=1, ge=1, le=1000, description="how many times the usual search, in sweeps")
+    folds: int | None = Field(default=None, ge=2, le=100, description="a scheme `kfold` of so many folds beside")
+    nested: float | None = Field(
+        default=None, gt=0, lt=1, description="carve this share of each fold's train, by artist, as its valid"
+    )
+    keep: str | None = Field(
+        default=None, description="a splits.parquet whose tracks keep their splits; new ones are added"
+    )
+    apart_from: list[str] = Field(
+        default=[], description="dataset directories; tracks found there leave the splits (to `none`)"
+    )
 
     @field_validator("ratios")
     @classmethod
@@ -94,6 +111,15 @@ class PairsSection(Section):
     seed: int = 0
 
 
+class CardSource(Section):
+    """One work that the dataset is made from, for its card."""
+
+    name: str
+    licence: str = Field(description="as its publishers state it; `not stated` when they do not")
+    url: str = ""
+    bibtex: str = Field(default="", description="one BibTeX entry")
+
+
 class CardSection(Section):
     """What the dataset card says beside the numbers."""
 
@@ -101,6 +127,8 @@ class CardSection(Section):
     description: str = ""
     licence: str = ""
     citation: str = ""
+    url: str = ""
+    sources: list[CardSource] = []
 
 
 class Manifest(Section):
@@ -125,6 +153,8 @@ class Manifest(Section):
         """The manifest as JSON; `without` names source keys (where things lie) that change no byte."""
         content = self.model_dump(mode="json")
         content["source"] = {k: v for k, v in content["source"].items() if k not in set(without)}
+        # What these files hold enters the digest of the splits; where they lie enters none.
+        content["splits"] = {k: v for k, v in content["splits"].items() if k not in ("keep", "apart_from")}
         return content
 
     def digest(self, without: Iterable[str] = ()) -> str:

@@ -25,6 +25,15 @@ class Reason(StrEnum):
     TAG_COUNT_OVER_LIMIT = "tag_count_over_limit"
     TAG_NOT_MUSICAL = "tag_not_musical"
     TAG_BELOW_MIN_TRACKS = "tag_below_min_tracks"
+    TAG_RARE_IN_A_SPLIT = "tag_rare_in_a_split"
+    CAPTION_TOO_SHORT = "caption_too_short"
+    CAPTION_TOO_LONG = "caption_too_long"
+    CAPTION_NOISE = "caption_noise"
+    NO_AUDIO = "no_audio"
+    MISMATCHED = "mismatched"
+    BRIDGES_ARTISTS = "bridges_artists"
+    RECORDING_CANDIDATE = "recording_candidate"
+    CONTAMINATED = "contaminated"
     LONG_SCENE = "long_scene"
     UNAVAILABLE = "unavailable"
 
@@ -52,6 +61,15 @@ _MEANINGS: dict[Reason, str] = {
     Reason.TAG_COUNT_OVER_LIMIT: "more tags than the recipe allows on one track",
     Reason.TAG_NOT_MUSICAL: "the tag says nothing about the music",
     Reason.TAG_BELOW_MIN_TRACKS: "the tag's group is on fewer tracks than the recipe asks for",
+    Reason.TAG_RARE_IN_A_SPLIT: "the tag is on fewer tracks of a published split than the recipe asks for",
+    Reason.CAPTION_TOO_SHORT: "the sentence has fewer words than the recipe asks for",
+    Reason.CAPTION_TOO_LONG: "the sentence has more words than the recipe allows",
+    Reason.CAPTION_NOISE: "the sentence reads like none about music: a pattern of the noise filter",
+    Reason.NO_AUDIO: "the source knows of no sound for the track",
+    Reason.MISMATCHED: "the source's list of wrong matches names the track",
+    Reason.BRIDGES_ARTISTS: "the track ties artists into a group too large to split",
+    Reason.RECORDING_CANDIDATE: "it may be a recording that lies in another split",
+    Reason.CONTAMINATED: "the track is in another dataset that this one must stay apart from",
     Reason.LONG_SCENE: "a scene of the video lasts longer than the recipe allows",
     Reason.UNAVAILABLE: "the video could not be fetched",
 }

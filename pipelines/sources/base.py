@@ -35,8 +35,14 @@ class SourceTables:
     Attributes:
         tracks, annotations: the tracks, and what is said of them.
         exclusions: tracks that did not come in, and why.
-        published: the published split if there is one.
+        published: the published split if there is one, or several, each under its scheme's name.
         listened: the tracks in the listening data, or None when the recipe has none.
+        captions: sentences that the source has for its tracks.
+        taxonomy: what the source says of its own tags.
+        targets: numbers to predict, such as valence.
+        interactions: playlists or listeners.
+        artist_keys: columns artist_id and key: other names under which the source knows an artist (an MBID);
+            artists with a key in common are one.
         notes: what a person should know of how the source was read.
     """
 
@@ -45,6 +51,11 @@ class SourceTables:
     exclusions: pa.Table = field(default_factory=EXCLUSIONS.empty)
     published: pa.Table | None = None
     listened: pa.Table | None = None
+    captions: pa.Table | None = None
+    taxonomy: pa.Table | None = None
+    targets: pa.Table | None = None
+    interactions: pa.Table | None = None
+    artist_keys: pa.Table | None = None
     notes: tuple[str, ...] = ()
 
 

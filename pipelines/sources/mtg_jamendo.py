@@ -87,7 +87,7 @@ class MtgJamendo(Source):
                     continue
                 seen.add(track_id)
                 tracks.append(track)
-                published.append({"track_id": track_id, "split": PARTS[part]})
+                published.append({"scheme": "published", "track_id": track_id, "split": PARTS[part]})
                 annotations.extend({"track_id": track_id, "source": kind, "raw_tag": tag} for kind, tag in tags)
         return SourceTables(
             TRACKS.from_rows(tracks),

@@ -11,7 +11,16 @@ from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, writt
 from schemas.digests import digest_of
 from schemas.errors import DataError
 from schemas.receipt import FunnelStep
-from schemas.tables import ANNOTATIONS, LISTENED, PUBLISHED, TRACKS
+from schemas.tables import (
+    ANNOTATIONS,
+    CAPTIONS,
+    INTERACTIONS,
+    LISTENED,
+    PUBLISHED,
+    TARGETS,
+    TAXONOMY,
+    TRACKS,
+)
 
 
 class SourceStage(Stage):
@@ -37,7 +46,14 @@ class SourceStage(Stage):
             TRACKS.filename: TRACKS.write(out, tables.tracks),
             ANNOTATIONS.filename: ANNOTATIONS.write(out, tables.annotations),
         }
-        for schema, table in ((PUBLISHED, tables.published), (LISTENED, tables.listened)):
+        for schema, table in (
+            (PUBLISHED, tables.published),
+            (LISTENED, tables.listened),
+            (CAPTIONS, tables.captions),
+            (TAXONOMY, tables.taxonomy),
+            (TARGETS, tables.targets),
+            (INTERACTIONS, tables.interactions),
+        ):
             if table is None:
                 out.remove(schema.filename)
             else:

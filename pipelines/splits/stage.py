@@ -13,7 +13,6 @@ from schemas.receipt import FunnelStep
 from schemas.tables import LABELS, PAIRS, PUBLISHED, SPLITS, TRACKS
 
 DEFAULT_SCHEME = "default"
-PUBLISHED_SCHEME = "published"
 
 
 class SplitsStage(Stage):
@@ -40,7 +39,7 @@ class SplitsStage(Stage):
         ]
         if out.exists(PUBLISHED.filename):
             published = PUBLISHED.read(out).to_pylist()
-            listed += [{"scheme": PUBLISHED_SCHEME, "fold": 0, **row} for row in published]
+            listed += [{"fold": 0, **row} for row in published]
         made = {SPLITS.filename: SPLITS.write(out, SPLITS.from_rows(listed))}
         pairs = context.manifest.pairs
         if pairs is not None:

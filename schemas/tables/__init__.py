@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from schemas.table import TableSchema
 from schemas.tables.annotations import ANNOTATIONS
+from schemas.tables.captions import CAPTIONS
+from schemas.tables.dropped_captions import DROPPED_CAPTIONS
 from schemas.tables.dropped_tags import DROPPED_TAGS
 from schemas.tables.exclusions import EXCLUSIONS
 from schemas.tables.interactions import INTERACTIONS
@@ -14,6 +16,7 @@ from schemas.tables.published import PUBLISHED
 from schemas.tables.splits import SPLITS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
+from schemas.tables.taxonomy import TAXONOMY
 from schemas.tables.tracks import TRACKS
 
 TABLES: dict[str, TableSchema] = {
@@ -21,8 +24,11 @@ TABLES: dict[str, TableSchema] = {
     for table in (
         TRACKS,
         ANNOTATIONS,
+        TAXONOMY,
+        CAPTIONS,
         TAGS,
         DROPPED_TAGS,
+        DROPPED_CAPTIONS,
         LABELS,
         SPLITS,
         PAIRS,
@@ -36,6 +42,8 @@ TABLES: dict[str, TableSchema] = {
 
 __all__ = [
     "ANNOTATIONS",
+    "CAPTIONS",
+    "DROPPED_CAPTIONS",
     "DROPPED_TAGS",
     "EXCLUSIONS",
     "INTERACTIONS",
@@ -47,5 +55,6 @@ __all__ = [
     "TABLES",
     "TAGS",
     "TARGETS",
+    "TAXONOMY",
     "TRACKS",
 ]

@@ -8,13 +8,14 @@ from schemas.table import TableSchema, column
 
 PUBLISHED = TableSchema(
     name="published",
-    version=1,
+    version=2,
     schema=pa.schema(
         [
+            column("scheme", pa.string(), "`published`, or the name of one of several that are in use"),
             column("track_id", pa.string(), "the track"),
-            column("split", pa.string(), "train, valid or test, their names mapped to ours"),
+            column("split", pa.string(), "train, valid, test, extra, student or none, their names mapped to ours"),
         ]
     ),
-    sort_by=("track_id",),
-    unique=("track_id",),
+    sort_by=("scheme", "track_id"),
+    unique=("scheme", "track_id"),
 )

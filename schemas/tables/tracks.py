@@ -8,11 +8,17 @@ from schemas.table import TableSchema, column
 
 TRACKS = TableSchema(
     name="tracks",
-    version=1,
+    version=2,
     schema=pa.schema(
         [
             column("track_id", pa.string(), "the source's own id, or one made from the path"),
             column("artist_id", pa.string(), "who made it: equal for every spelling of one artist"),
+            column(
+                "collaborators",
+                pa.list_(pa.string()),
+                "ids of the other artists whom the name credits and who have tracks of their own",
+                nullable=True,
+            ),
             column("artist_name", pa.string(), "the name as most of the artist's tracks write it", nullable=True),
             column("album", pa.string(), "release title", nullable=True),
             column("title", pa.string(), "track title", nullable=True),
