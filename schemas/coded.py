@@ -62,6 +62,11 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
+def decoded(codes: Numbers, values: pa.Array) -> pa.DictionaryArray:
+    """Put a column together; no code may be negative."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
+
+
 def in_one_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A dictionary-encoded column with one dictionary for all its pieces, or plain where a dictionary holds a null,
     which pyarrow does not join; a plain column as it is."""
