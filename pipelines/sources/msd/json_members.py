@@ -10,21 +10,22 @@ from typing import Any, BinaryIO
 from schemas.errors import UsageError
 
 _CHUNK = 1 << 20
+_BEHIND = tuple(":,]} \n\r\t")
 
 
 def json_members(stream: BinaryIO, where: str) -> Iterator[tuple[str, Any]]:
     """The (key, value) pairs of the object that a stream of UTF-8 JSON holds, in the order of the file.
 
     Raises:
-        UsageError: naming `where` and the place: it is no JSON, no object, or has a key twice in one value.
+        UsageError: naming `where` and the place: it is no JSON, or no object.
     """
     reader = _Reader(stream, where)
     if reader.token() != "{":
         raise reader.wrong("is no JSON object")
-    if reader.token() == "}":
-        return
-    reader.back()
-    while True:
+    more = reader.token() != "}"
+    if more:
+        reader.back()
+    while more:
         key = reader.value()
         if not isinstance(key, str):
             raise reader.wrong("has a key that is no text")
@@ -32,9 +33,8 @@ def json_members(stream: BinaryIO, where: str) -> Iterator[tuple[str, Any]]:
             raise reader.wrong(f"has no ':' after {key[:60]!r}")
         yield key, reader.value()
         mark = reader.token()
-        if mark == "}":
-            break
-        if mark != ",":
+        more = mark == ","
+        if not more and mark != "}":
             raise reader.wrong(f"has no ',' after the value of {key[:60]!r}")
     if reader.token():
         raise reader.wrong("goes on behind its object")
@@ -74,8 +74,8 @@ class _Reader:
                 if self._ended:
                     raise self.wrong(f"is not valid JSON ({error})") from error
             else:
-                # A number that ends where the text does may go on.
-                if end < len(self._text) or self._ended:
+                # A number at the end of the text may go on: "0." is read as 0 as long as no digit follows.
+                if self._ended or self._text[end : end + 1] in _BEHIND:
                     self._place = end
                     return value
             self._more(size)

@@ -82,7 +82,7 @@ class Lastfm50(LabelSource):
         missing = sorted(set(listed) - named.keys())
         if missing:
             raise UsageError(f"{where}: {len(missing):,} listed tracks have no vector ({shown(missing)})")
-        rows = np.zeros((len(listed), TAGS))
+        rows = np.zeros((len(listed), TAGS), np.float32)
         for row, track_id in zip(rows, listed, strict=True):
             vector = np.asarray(named[track_id])
             if vector.size != TAGS or vector.dtype.kind not in "biuf":
