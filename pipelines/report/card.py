@@ -93,6 +93,8 @@ def card_text(contents: Contents, audit: Mapping[str, Any] | None) -> str:
         name=contents.receipt.name,
         digest=contents.receipt.manifest,
         card=contents.card(),
+        sources=contents.sources(),
+        categories=summary.categories(contents),
         headline=summary.headline(contents, audit),
         verdicts=summary.verdicts(contents, audit),
         funnel=summary.funnel(contents),

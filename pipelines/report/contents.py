@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.manifest import CardSource
 from schemas.receipt import FileEntry, Receipt, StageEntry, require_receipt
 from schemas.shards import FeatureSpec, read_shard_index
 from schemas.store import Store
@@ -78,12 +79,21 @@ class Contents:
         return sorted(named, key=lambda item: (known.get(item[0], len(known)), item[0]))
 
     def card(self) -> dict[str, str]:
-        """Title, description, licence and citation of the recipe; a title there always is."""
-        given = self.receipt.recipe.get("card")
-        given = given if isinstance(given, dict) else {}
-        keys = ("title", "description", "licence", "citation")
-        card = {key: str(given.get(key) or "").strip() for key in keys}
+        """Title, description, licence, citation and address of the recipe; a title there always is."""
+        given = self._card()
+        card = {
+            key: str(given.get(key) or "").strip() for key in ("title", "description", "licence", "citation", "url")
+        }
         return {**card, "title": card["title"] or self.receipt.name}
+
+    def sources(self) -> list[CardSource]:
+        """The works that the dataset is made from, as the recipe names them."""
+        given = self._card().get("sources")
+        return [CardSource.model_validate(entry) for entry in given] if isinstance(given, list) else []
+
+    def _card(self) -> dict[str, Any]:
+        given = self.receipt.recipe.get("card")
+        return given if isinstance(given, dict) else {}
 
     def ratios(self) -> dict[str, float]:
         """What the recipe asks of the default split."""

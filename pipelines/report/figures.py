@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 CATEGORIES = (
     "genre",
+    "style",
     "mood",
+    "theme",
     "instrument",
     "vocal",
     "activity",
     "location",
     "language",
+    "culture",
     "decade",
     "other",
 )

@@ -26,7 +26,7 @@ from schemas.store import Store
 
 REPORT_FILE, CARD_FILE = "report.html", "README.md"
 GROUPS_LISTED = 1200
-MEMBERS_LISTED = 24
+MEMBERS_LISTED = 60
 FEW_LISTED = 200
 SHARED_LISTED = 8
 FILES_LISTED = 40
@@ -67,6 +67,7 @@ def page_text(
         "name": contents.receipt.name,
         "digest": contents.receipt.manifest,
         "card": contents.card(),
+        "sources": contents.sources(),
         "headline": summary.headline(contents, audit),
         "verdicts": summary.verdicts(contents, audit),
         "funnel": summary.funnel(contents),
@@ -148,6 +149,7 @@ def _tags(contents: Contents) -> dict[str, Any]:
         "tags": contents.tags,
         "top_tags": min(charts.TOP_TAGS, len(contents.tags)),
         "tag_bars": charts.tag_bars(contents.tags) if contents.tags else None,
+        "categories": summary.categories(contents),
         "rank_frequency": charts.rank_frequency(contents.tags) if len(contents.tags) > charts.TOP_TAGS else None,
         "groups": groups,
         "groups_more": len(contents.tags) - len(groups),
@@ -171,6 +173,7 @@ def _splits(contents: Contents, schemes: Sequence[Mapping[str, Any]]) -> dict[st
     ]
     names = [row["tag"] for row in contents.tags]
     many = len(names) > charts.TOP_TAGS
+    balance = summary.balance(drawn, contents.tags[:GROUPS_LISTED], targets)
     return {
         "schemes": [
             {
@@ -184,6 +187,9 @@ def _splits(contents: Contents, schemes: Sequence[Mapping[str, Any]]) -> dict[st
         ],
         "split_dots": charts.split_dots(drawn, names[: charts.TOP_TAGS], targets) if drawn and names else None,
         "split_scatter": charts.split_scatter(drawn, contents.tags, targets) if drawn and many else None,
+        "drawn": [summary.scheme_name(entry) for entry in drawn],
+        "balance": balance if drawn else [],
+        "balance_more": max(0, len(names) - len(balance)),
         "shared_listed": SHARED_LISTED,
         "few_rule": summary.few_artists_rule(),
     }

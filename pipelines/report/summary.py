@@ -14,6 +14,7 @@ from schemas.reasons import Reason
 
 FIRST_EXCLUDED = 3
 FIRST_DROPPED = 8
+FIRST_OF_CATEGORY = 6
 # A tag's share of a split within this of its target is as good as exact; beyond the other, a metric feels it.
 CLOSE, FAR = 0.01, 0.05
 
@@ -197,6 +198,80 @@ def exclusions(contents: Contents) -> list[Left]:
 def _beside(id_: str, detail: str | None) -> str:
     """The detail without the id that stands before it."""
     return (detail or "").removeprefix(id_).removeprefix(": ")
+
+
+@dataclass(frozen=True)
+class CategoryRow:
+    """One category of the vocabulary.
+
+    Attributes:
+        tags: how many.
+        assignments: (track, tag) pairs of the dataset that are its tags'.
+        share: of all pairs.
+        first: its most frequent tags.
+    """
+
+    category: str
+    tags: int
+    assignments: int
+    share: float
+    first: tuple[str, ...]
+
+
+def categories(contents: Contents) -> list[CategoryRow]:
+    """The vocabulary by category, the most frequent first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in contents.tags:
+        groups.setdefault(row["category"], []).append(row)
+    whole = sum(row["n_tracks"] for row in contents.tags)
+    found = []
+    for category, rows in groups.items():
+        pairs = sum(row["n_tracks"] for row in rows)
+        first = tuple(row["tag"] for row in rows[:FIRST_OF_CATEGORY])
+        found.append(CategoryRow(category, len(rows), pairs, pairs / whole if whole else 0.0, first))
+    return sorted(found, key=lambda row: (-row.assignments, row.category))
+
+
+@dataclass(frozen=True)
+class BalanceRow:
+    """How one tag's tracks lie in the splits of several schemes.
+
+    Attributes:
+        shares: for each scheme its splits' shares, in the order of the splits; None where the scheme lacks the tag.
+        off: for each scheme the largest distance of a share from its target.
+    """
+
+    tag: str
+    tracks: int
+    shares: tuple[tuple[tuple[str, float], ...] | None, ...]
+    off: tuple[float | None, ...]
+
+
+def balance(
+    schemes: Sequence[Mapping[str, Any]], tags: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, float]]
+) -> list[BalanceRow]:
+    """Tag by tag, one scheme beside the other, in the order of `tags`.
+
+    Args:
+        targets: for each scheme what share each split should have.
+    """
+    names = [row["tag"] for row in tags]
+    found = [shares(entry, names) for entry in schemes]
+    rows = []
+    for tag in tags:
+        listed: list[tuple[tuple[str, float], ...] | None] = []
+        off: list[float | None] = []
+        for by_tag, wanted in zip(found, targets, strict=True):
+            split = by_tag.get(tag["tag"])
+            if split is None:
+                listed.append(None)
+                off.append(None)
+                continue
+            order = split_order({*split, *wanted})
+            listed.append(tuple((name, split.get(name, 0.0)) for name in order))
+            off.append(max(abs(split.get(name, 0.0) - wanted.get(name, 0.0)) for name in order))
+        rows.append(BalanceRow(tag["tag"], tag["n_tracks"], tuple(listed), tuple(off)))
+    return rows
 
 
 def dropped_tags(contents: Contents) -> list[Left]:

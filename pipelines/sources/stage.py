@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipelines.sources.base import Source
+from pipelines.sources.union import UNION_VERSION, unite_artists
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
 from schemas.digests import digest_of
 from schemas.errors import DataError
@@ -35,15 +36,16 @@ class SourceStage(Stage):
     def settings(self, context: BuildContext) -> Any:
         content = self._source.settings.model_dump(mode="json")
         kept = {key: value for key, value in content.items() if key not in self._source.LOCATION_KEYS}
-        return {"source": kept, "inputs": digest_of(self._source.inputs())}
+        return {"source": kept, "inputs": digest_of(self._source.inputs()), "artists": UNION_VERSION}
 
     def run(self, context: BuildContext) -> StageResult:
         out = context.out
         tables = self._source.read()
         if tables.tracks.num_rows == 0:
             raise DataError(f"{context.where}: the source gave no track; see its path, and exclusions.parquet")
+        tracks, united = unite_artists(TRACKS.conform(tables.tracks), tables.artist_keys)
         made = {
-            TRACKS.filename: TRACKS.write(out, tables.tracks),
+            TRACKS.filename: TRACKS.write(out, tracks),
             ANNOTATIONS.filename: ANNOTATIONS.write(out, tables.annotations),
         }
         for schema, table in (
@@ -64,12 +66,12 @@ class SourceStage(Stage):
             FunnelStep(
                 step="read",
                 tracks=tables.tracks.num_rows,
-                artists=int(pc.count_distinct(tables.tracks.column("artist_id")).as_py()),
+                artists=int(pc.count_distinct(tracks.column("artist_id")).as_py()),
                 annotations=tables.annotations.num_rows,
                 tags=int(pc.count_distinct(tables.annotations.column("raw_tag")).as_py()),
             ),
         ]
-        return StageResult(written(out, made), funnel, list(tables.notes), tables.exclusions)
+        return StageResult(written(out, made), funnel, [*tables.notes, *united], tables.exclusions)
 
     def expected_tracks(self) -> int | None:
         """As the source says."""

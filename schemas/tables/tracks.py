@@ -12,14 +12,14 @@ TRACKS = TableSchema(
     schema=pa.schema(
         [
             column("track_id", pa.string(), "the source's own id, or one made from the path"),
-            column("artist_id", pa.string(), "who made it: equal for every spelling of one artist"),
+            column("artist_id", pa.string(), "who made it: equal for every id and spelling of one artist"),
             column(
                 "collaborators",
                 pa.list_(pa.string()),
                 "ids of the other artists whom the name credits and who have tracks of their own",
                 nullable=True,
             ),
-            column("artist_name", pa.string(), "the name as most of the artist's tracks write it", nullable=True),
+            column("artist_name", pa.string(), "the name as the source gives it", nullable=True),
             column("album", pa.string(), "release title", nullable=True),
             column("title", pa.string(), "track title", nullable=True),
             column("year", pa.int32(), "year of release", nullable=True),

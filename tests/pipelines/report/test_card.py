@@ -127,3 +127,14 @@ def test_code_without_tags_and_splits_runs(make: Any, monkeypatch: pytest.Monkey
     for block in re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL):
         exec(block, names)
     assert len(names["tracks"]) == 12
+
+
+def test_sources_stand_in_the_card(make: Any) -> None:
+    works = [
+        {"name": "A | B", "licence": "CC0", "bibtex": "@misc{a, title={``` `}}"},
+        {"name": "C", "licence": "not stated", "url": "c.example"},
+    ]
+    text = card_of(make(recipe={"card": {"title": "x", "sources": works}}))
+    assert "| A \\| B | CC0 |  |" in text
+    assert "| C | not stated | c.example |" in text
+    assert "````\n@misc{a, title={``` `}}\n````" in text

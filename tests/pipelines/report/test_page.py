@@ -298,3 +298,42 @@ def test_frequencies_lie_where_the_filterbank_has_them(scale: str, htk: bool) ->
 def test_features_without_a_scale_are_drawn_by_dimension(make: Any) -> None:
     assert mel_ticks(FeatureSpec("x", "float16", (-1, 96), {})) == []
     assert mel_ticks(FeatureSpec("x", "int16", (-1,), {"rate": 16_000})) == []
+
+
+WORKS = [
+    {
+        "name": "Tags of the Week",
+        "licence": f"CC BY 4.0 {HOSTILE}",
+        "url": "tags.example",
+        "bibtex": "@misc{week, year={2011}}",
+    },
+    {"name": "Unstated", "licence": "not stated"},
+]
+
+
+def test_licences_and_bibtex_of_the_sources_are_shown(make: Any) -> None:
+    text = page_of(make(recipe={"card": {"title": "x", "sources": WORKS}})).text
+    assert "Tags of the Week" in text
+    assert "alert(1)</script><img src=x onerror=alert(2)>" in text
+    assert "@misc{week, year={2011}}" in text
+    assert "not stated" in text
+    assert "BibTeX of Unstated" not in text
+
+
+def test_categories_are_counted(make: Any) -> None:
+    store = make(tracks=12, tags=lambda n: ["piano"] if n % 3 else ["piano", "calm"], category="instrument")
+    rows = TAGS.read(store).to_pylist()
+    rows[0]["category"] = "mood"  # calm
+    TAGS.write(store, TAGS.from_rows(rows))
+    shown = page_of(store)
+    assert shown.row("instrument", "75.0%") == ["instrument", "1", "12", "75.0%", "", "piano"]
+    assert shown.row("mood", "25.0%") == ["mood", "1", "4", "25.0%", "", "calm"]
+
+
+def test_balance_is_shown_tag_by_tag_beside_the_published_split(make: Any, by_artist: Callable[[int], str]) -> None:
+    store = make(
+        tags=lambda n: ["piano"], splits={"default": by_artist, "published": lambda n: "train" if n < 9 else "test"}
+    )
+    # 12 tracks: ours is 6, 2 and 4 against targets of a half, a quarter and a quarter.
+    row = page_of(store).row("piano", "50.0% 16.7% 33.3%")
+    assert row == ["piano", "12", "50.0% 16.7% 33.3%", "8.33%", "75.0% 25.0%", "0.00%"]
