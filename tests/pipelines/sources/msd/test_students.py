@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipelines.sources.msd.students import labelled_students_as_extra, student_note
+from pipelines.sources.msd.students import student_note
 from schemas.tables import PUBLISHED
 
 SPLITS = {"a": "train", "b": "valid", "c": "test", "d": "student", "e": "student", "f": "none"}
@@ -11,13 +11,6 @@ SPLITS = {"a": "train", "b": "valid", "c": "test", "d": "student", "e": "student
 def published() -> pa.Table:
     rows = [{"scheme": "published", "track_id": track, "split": split} for track, split in SPLITS.items()]
     return PUBLISHED.from_rows(rows)
-
-
-def test_student_tracks_with_labels_are_extra() -> None:
-    labelled = pa.chunked_array([pa.array(["a", "c", "d", "d", "f"]).dictionary_encode()])
-    table = labelled_students_as_extra(published(), labelled)
-    assert table.schema.equals(PUBLISHED.schema)
-    assert {row["track_id"]: row["split"] for row in table.to_pylist()} == {**SPLITS, "d": "extra"}
 
 
 def test_students_by_artists_that_are_measured_are_said() -> None:
