@@ -76,6 +76,8 @@ class CaptionsSection(Section):
     fallback: Literal["none", "title"] = Field(default="none", description="the caption of a track without tags")
     templates: Name = Field(default="default", description="a file of manifests/templates")
     noise: Name | None = Field(default=None, description="a file of manifests/noise; drops existing captions")
+    min_words: int | None = Field(default=None, ge=1, description="of an existing caption; null as the noise file")
+    max_words: int | None = Field(default=None, ge=1, description="of an existing caption; null as the noise file")
 
 
 class SplitsSection(Section):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pipelines.progress import counter
 from pipelines.stage import BuildContext, Stage, StageResult, written
-from pipelines.tags.captions import caption
+from pipelines.tags.captions import Captioned, caption_tracks, captions_digest
 from pipelines.tags.grouping import TagGroup, group_tags
 from pipelines.tags.normalise import Normaliser
 from pipelines.tags.rules import load_rules
@@ -23,7 +23,7 @@ from schemas.manifest import TagsSection
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
 from schemas.store import Store
-from schemas.tables import DROPPED_TAGS, EXCLUSIONS, LABELS, TAGS, TRACKS
+from schemas.tables import DROPPED_CAPTIONS, DROPPED_TAGS, EXCLUSIONS, LABELS, TAGS, TRACKS
 
 _VOCABULARY = ".work/tags/vocabulary.parquet"
 
@@ -39,7 +39,7 @@ class TagsStage(Stage):
         manifest = context.manifest
         return {
             "tags": manifest.tags.model_dump(mode="json"),
-            "captions": manifest.captions.model_dump(mode="json"),
+            "captions": captions_digest(manifest.captions),
             "rules": load_rules(manifest.tags.rules).digest(),
         }
 
@@ -58,7 +58,7 @@ class TagsStage(Stage):
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
 
         tracks = TRACKS.read(out, ["track_id", "artist_id", "title"])
-        labels, unlabelled = _labels(context, tracks, kept)
+        labels, captioned = _labels(context, tracks, kept, {group.tag: group.category for group in groups})
         vocabulary = _tags(groups, kept, tracks)
         in_use = set(vocabulary.column("tag").to_pylist())
         numbers = {count.raw_tag: count.n_tracks for count in counts}
@@ -82,15 +82,18 @@ class TagsStage(Stage):
                 out, DROPPED_TAGS.from_rows(dict(zip(keys, row, strict=True)) for row in leaving)
             ),
         }
+        if captioned.dropped is not None:
+            made[DROPPED_CAPTIONS.filename] = DROPPED_CAPTIONS.write(out, captioned.dropped)
         funnel = _added([result["counts"] for result in counted.values()])
         funnel += [
             _step("grouped, about the music", pairs, len(groups)),
             _step(_frequent(settings), kept, len(in_use)),
+            *captioned.funnel,
         ]
         return StageResult(
             written(out, made),
             funnel,
-            _notes(groups, in_use, unlabelled, labels),
+            [*_notes(groups, in_use, labels), *captioned.notes],
             _overtagged(out, [result["over"] for result in counted.values()], settings),
         )
 
@@ -144,15 +147,14 @@ def _read_parts(out: Store, paths: list[str]) -> list[pa.Table]:
     return tables
 
 
-def _labels(context: BuildContext, tracks: pa.Table, pairs: pa.Table) -> tuple[pa.Table, int]:
-    """Labels of every track, and how many are without a caption."""
-    settings = context.manifest.captions
+def _labels(
+    context: BuildContext, tracks: pa.Table, pairs: pa.Table, categories: dict[str, str]
+) -> tuple[pa.Table, Captioned]:
+    """Labels of every track, and how its captions came about."""
     ids = tracks.column("track_id").combine_chunks()
     tags = tags_by_track(pairs, ids)
-    rows = zip(ids.to_pylist(), tags.to_pylist(), tracks.column("title").to_pylist(), strict=True)
-    captions = [caption(track_id, listed, title, settings) for track_id, listed, title in rows]
-    table = pa.table({"track_id": ids, "tags": tags, "caption": pa.array(captions, pa.string())})
-    return table, sum(text is None for text in captions)
+    captioned = caption_tracks(tracks, tags, categories, context.out, context.manifest.captions)
+    return pa.table({"track_id": ids, "tags": tags, "caption": captioned.captions}), captioned
 
 
 def _tags(groups: list[TagGroup], pairs: pa.Table, tracks: pa.Table) -> pa.Table:
@@ -205,17 +207,18 @@ def _frequent(settings: TagsSection) -> str:
     return f"tags on at least {settings.min_tracks} tracks{top}"
 
 
-def _notes(groups: list[TagGroup], in_use: set[str], unlabelled: int, labels: pa.Table) -> list[str]:
+def _notes(groups: list[TagGroup], in_use: set[str], labels: pa.Table) -> list[str]:
     notes = []
     kept = [group for group in groups if group.tag in in_use]
     joined = sum(len(group.members) for group in kept)
     if kept:
         by_rule = sum(group.by_rule for group in kept)
         notes.append(f"{joined} tags as typed became {len(kept)}; {by_rule} of those have their category by rule")
-    empty = int(pc.sum(pc.equal(pc.list_value_length(labels.column("tags")), 0)).as_py() or 0)
-    titled = empty - unlabelled
-    if titled:
-        notes.append(f"{titled} tracks have no tag: their title is their caption")
-    if unlabelled:
-        notes.append(f"{unlabelled} tracks have neither tag nor caption: they are unlabelled")
+    untagged = pc.equal(pc.list_value_length(labels.column("tags")), 0)
+    mute = labels.column("caption").null_count
+    worded = int(pc.sum(pc.and_(untagged, pc.is_valid(labels.column("caption")))).as_py() or 0)
+    if worded:
+        notes.append(f"{worded} tracks have no tag: their title or their source's sentence is their caption")
+    if mute:
+        notes.append(f"{mute} tracks have no caption: they are unlabelled")
     return notes
