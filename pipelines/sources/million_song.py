@@ -18,6 +18,7 @@ from pipelines.sources.msd.audio import AUDIO_FILES, read_audio_paths
 from pipelines.sources.msd.duplicates import DUPLICATE_FILES, read_recordings
 from pipelines.sources.msd.label_source import LabelSource, LabelTables, MillionSongFiles, label_source
 from pipelines.sources.msd.metadata import METADATA_FILES, artist_keys, read_metadata
+from pipelines.sources.msd.students import student_note
 from pipelines.sources.msd.tables import excluded_tracks, joined_annotations
 from pipelines.sources.msd.taste_profile import TASTE_FILES, read_taste_profile
 from pipelines.sources.published_files import PublishedFile, PublishedFilesSettings
@@ -190,6 +191,8 @@ class MillionSong(MillionSongFiles):
             )
             place = kept.column_names.index("split")
             kept = kept.set_column(place, "split", pc.if_else(extra, "extra", kept.column("split")))
+        if (warning := student_note(kept, tracks)) is not None:
+            notes.append(warning)
         return PUBLISHED.conform(kept)
 
     def _taxonomy(self, releases: dict[str, LabelTables], notes: list[str]) -> pa.Table | None:
