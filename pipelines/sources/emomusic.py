@@ -1,8 +1,8 @@
 """Emomusic, "1000 songs for emotional analysis of music" (Soleymani et al. 2013), from its annotations.
 
-Valence and arousal, 1 to 9, are targets, the eight genres tags. Two splits come along: `published`, that of MediaEval
-2013 (development is train, evaluation test), and `published_jukemir`, which carves a validation set by artist from
-development (Castellon et al. 2021).
+Valence and arousal, 1 to 9, are targets, the eight genres tags. Two splits come along: `published`, that of
+MediaEval 2013 (development is train, evaluation test), and `published_jukemir`, which carves a validation set by
+artist from development (Castellon et al. 2021).
 """
 
 from __future__ import annotations

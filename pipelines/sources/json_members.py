@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 _CHUNK = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
-# What a number that the chunk cut in two may end with: read on before believing it.
-_MAY_GO_ON = re.compile(r"[-+0-9.eE]")
+# What may still belong to a number that the chunk cut in two: read on before believing it.
+_OF_A_NUMBER = re.compile(r"[-+0-9.eE]*")
 
 
 class NoJsonObjectError(ValueError):
@@ -80,7 +80,7 @@ class _Text:
                 raise NoJsonObjectError(f"character {self._before + self._place + 1}: {error}") from error
             except RecursionError as error:
                 raise NoJsonObjectError(f"character {self._before + self._place + 1}: too deep") from error
-            if end == len(self._text) and _MAY_GO_ON.match(self._text[end - 1]) and self._more():
+            if isinstance(value, int | float) and _OF_A_NUMBER.fullmatch(self._text, end) and self._more():
                 continue
             self._place = end
             return value

@@ -1,7 +1,7 @@
 """One dataset of the music semantic understanding benchmark (Doh et al. 2023), as its release has it.
 
 `annotation.json` says of each track its tags, title and artist as far as they are known, `track_split.json` names
-the tracks of each split. KVT is read so, for its own release is pickles; and so is every other dataset of the release.
+the tracks of each split. KVT is read so, for its own release is pickles; so is every other dataset here.
 """
 
 from __future__ import annotations
