@@ -45,6 +45,7 @@ class MtgJamendo(Source):
     VERSION = 1
     Settings = MtgJamendoSettings
     LOCATION_KEYS = frozenset({"path", "audio"})
+    PUBLISHED_IDS = True
     settings: MtgJamendoSettings
 
     def __init__(self, settings: MtgJamendoSettings, context: SourceContext) -> None:
