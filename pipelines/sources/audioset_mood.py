@@ -83,7 +83,7 @@ class AudioSetMood(PublishedFiles):
         }
         missing = sorted(set(MOODS) - set(found.values()))
         if missing:
-            raise self.wrong("classes", 1, f"no class {', '.join(map(repr, missing))}")
+            raise self.wrong_file("classes", f"no class {', '.join(map(repr, missing))}")
         return found
 
     def _segments(self, part: Part, moods: Mapping[str, str]) -> Iterator[tuple[int, list[str]]]:

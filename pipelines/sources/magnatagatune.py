@@ -170,7 +170,7 @@ class MagnaTagATune(PublishedFiles):
             ]
         if len(listed) < len(_PARTS):
             missing = next(part for part in _PARTS if part not in listed)
-            raise self.wrong(listed[0], 1, f"the list {missing}.npy is not beside; give all three, or none")
+            raise self.wrong_file(listed[0], f"the list {missing}.npy is not beside; give all three, or none")
         unknown = 0
         for part in _PARTS:
             for number, mp3 in enumerate(self._paths_of(part), start=1):
@@ -187,13 +187,13 @@ class MagnaTagATune(PublishedFiles):
                 entries = np.lib.format.read_array(io.BytesIO(stream.read()), allow_pickle=False)
             except (ValueError, EOFError, MemoryError, OverflowError) as error:
                 problem = " ".join(str(error).split())
-                raise self.wrong(part, 1, f"is no .npy array of text ({problem})") from error
+                raise self.wrong_file(part, f"is no .npy array of text ({problem})") from error
         if entries.ndim != 1 or entries.dtype.kind not in "US":
-            raise self.wrong(part, 1, f"is an array of {entries.dtype}, and text is published")
+            raise self.wrong_file(part, f"is an array of {entries.dtype}, and text is published")
         try:
             texts = np.char.decode(entries, "utf-8") if entries.dtype.kind == "S" else entries
         except UnicodeDecodeError as error:
-            raise self.wrong(part, 1, f"is not UTF-8 ({error.reason})") from error
+            raise self.wrong_file(part, f"is not UTF-8 ({error.reason})") from error
         return [text.partition("\t")[2] for text in texts.tolist()]
 
 

@@ -47,6 +47,8 @@ class MsuBenchmark(PublishedFiles):
 
     VERSION = 1
     Settings = MsuBenchmarkSettings
+    # Unique in one of its datasets only.
+    PUBLISHED_IDS = False
     settings: MsuBenchmarkSettings
 
     def files(self) -> Mapping[str, PublishedFile]:
