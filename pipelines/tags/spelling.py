@@ -39,9 +39,7 @@ def slip(wrong: str, right: str) -> str | None:
     """
     if wrong == right or not wrong or not right or wrong[0] != right[0] or abs(len(wrong) - len(right)) > 1:
         return None
-    start = next(
-        (i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b), min(len(wrong), len(right))
-    )
+    start = next((i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b), min(len(wrong), len(right)))
     if len(wrong) == len(right):
         if wrong[start + 1 :] == right[start + 1 :]:
             if start == len(right) - 1:
