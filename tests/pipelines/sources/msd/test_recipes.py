@@ -147,8 +147,8 @@ def test_ecals_is_made_from_its_four_releases(world: World, build: Build, comman
     assert [row["id"] for row in left] == [silent]
 
     tags = {row["tag"]: row["n_tracks"] for row in rows(out, "tags.parquet")}
-    # `Eerie` is on 2 tracks of test, `80s` on none, and `Wistful`, on many extra tracks, on none of train: the recipe
-    # asks for 3 in each of train, valid and test as the release does, which counts train without extra.
+    # `Eerie` is on 2 tracks of test, `80s` on none, and `Wistful`, on many extra tracks, on none of train: the
+    # recipe asks for 3 in each of train, valid and test as the release does, which counts train without extra.
     assert set(tags) == {"rock", "hip hop", "rocknroll", "pop rock"}
     dropped = {row["raw_tag"]: row["reason"] for row in rows(out, "dropped_tags.parquet")}
     assert dropped == dict.fromkeys(["Eerie", "Wistful", "80s"], "tag_rare_in_a_split")
