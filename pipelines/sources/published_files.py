@@ -63,6 +63,7 @@ class PublishedFiles(Source):
 
     Settings: ClassVar[type[SourceSettings]] = PublishedFilesSettings
     LOCATION_KEYS = frozenset({"path", "audio"})
+    PUBLISHED_IDS = True
     FILES: ClassVar[Mapping[str, PublishedFile]] = {}
     settings: PublishedFilesSettings
 

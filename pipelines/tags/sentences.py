@@ -122,6 +122,7 @@ def chosen_sentences(sentences: pa.Table, ids: pa.Array, seed: int) -> pa.Array:
     counts = ends - starts
     names = tracks.values.to_pylist()
     several = np.flatnonzero(counts > 1)
-    starts[several] += [stable_hash(f"sentence\x00{names[i]}", seed) % int(counts[i]) for i in several]
+    drawn = [stable_hash(f"sentence\x00{names[i]}", seed) % int(counts[i]) for i in several]
+    starts[several] += np.array(drawn, np.int64)
     text = ordered.column("caption").combine_chunks().take(pa.array(starts))
     return text.take(pc.index_in(ids, value_set=tracks.values))
