@@ -58,7 +58,7 @@ class TagGroup:
 
 
 class _Member(NamedTuple):
-    count: TagCount
+    typed: TagCount
     form: Normalised
     misspelt: bool
 
@@ -79,10 +79,10 @@ def group_tags(
     """
     dropped: dict[str, tuple[Reason, str]] = {}
     members = []
-    pattern = _NotMusical(normaliser)
+    not_musical = _NotMusical(normaliser)
     for count in sorted(counts, key=lambda c: (-c.n_tracks, c.raw_tag)):
         form = normaliser(count.raw_tag)
-        rule = None if form.key in normaliser.categories else pattern.rule(form)
+        rule = None if form.key in normaliser.categories else not_musical.rule(count.raw_tag, form)
         if rule is not None:
             dropped[count.raw_tag] = (Reason.TAG_NOT_MUSICAL, rule)
         else:
@@ -90,7 +90,7 @@ def group_tags(
     by_key = _grouped(members, normaliser)
     for key, line in normaliser.not_musical.items():
         for member in by_key.pop(key, ()):
-            dropped[member.count.raw_tag] = (Reason.TAG_NOT_MUSICAL, line)
+            dropped[member.typed.raw_tag] = (Reason.TAG_NOT_MUSICAL, line)
     said = _Taxonomy(taxonomy)
     groups = [_group(key, listed, normaliser, said) for key, listed in by_key.items()]
     return _with_parents(_named_apart(groups), said, normaliser), dropped
@@ -105,15 +105,15 @@ def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
     weights: dict[str, int] = defaultdict(int)
     for member in members:
         for word in set(member.form.words.split()):
-            weights[word] += member.count.n_tracks
+            weights[word] += member.typed.n_tracks
     corrections = misspelt_words(weights, normaliser)
     for member in members:
         words = member.form.words.split()
         if not corrections.keys().isdisjoint(words):
             right, key = normaliser.words_and_key(" ".join([corrections.get(word, word) for word in words]))
-            member = _Member(member.count, Normalised(member.form.shown, right, key), True)
+            member = _Member(member.typed, Normalised(member.form.shown, right, key), True)
         by_key[member.form.key].append(member)
-    totals = {k: (listed[0].form.words, sum(m.count.n_tracks for m in listed)) for k, listed in by_key.items()}
+    totals = {k: (listed[0].form.words, sum(m.typed.n_tracks for m in listed)) for k, listed in by_key.items()}
     for wrong, right in misspelt_keys(totals, weights, normaliser).items():
         by_key[right].extend(member._replace(misspelt=True) for member in by_key.pop(wrong))
     return by_key
@@ -123,13 +123,17 @@ class _NotMusical:
     """The rule by which a tag says nothing of the music, by what it looks like."""
 
     def __init__(self, normaliser: Normaliser) -> None:
-        self._patterns = normaliser.rules.not_musical_patterns
+        rules = normaliser.rules
+        self._released = frozenset(rules.not_musical_words) if rules.style == "released" else frozenset()
+        self._patterns = rules.not_musical_patterns
         self._any = re.compile("|".join(f"(?:{p.pattern})" for p in self._patterns)) if self._patterns else None
 
-    def rule(self, form: Normalised) -> str | None:
+    def rule(self, raw: str, form: Normalised) -> str | None:
         """The line that names the tag, if one does."""
         if not form.shown:
             return "nothing to see"
+        if raw.lower() in self._released:
+            return raw.lower()
         if self._any is None:
             return None
         for text in dict.fromkeys((form.shown, form.words)):
@@ -153,10 +157,10 @@ def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxo
     shown: dict[tuple[bool, bool, str], int] = defaultdict(int)
     for member in members:
         form = member.form
-        shown[member.misspelt, form.shown != form.words, form.shown] += member.count.n_tracks
+        shown[member.misspelt, form.shown != form.words, form.shown] += member.typed.n_tracks
     name = normaliser.name_of(key) or min(shown, key=lambda form: (-shown[form], form))[2]
-    ordered = sorted(members, key=lambda m: (-m.count.n_tracks, m.count.raw_tag))
-    raw_tags = tuple(member.count.raw_tag for member in ordered)
+    ordered = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
+    raw_tags = tuple(member.typed.raw_tag for member in ordered)
     curated = normaliser.categories.get(key)
     stated = curated or next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
     category = stated or _category_by_rule(ordered[0], normaliser)
@@ -165,12 +169,12 @@ def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxo
         normaliser.rules.named.get(category, category),
         stated is None,
         raw_tags,
-        tuple(SPELLING if m.misspelt else normaliser.joined_by(m.count.raw_tag, name) for m in ordered),
+        tuple(SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in ordered),
     )
 
 
 def _category_by_rule(member: _Member, normaliser: Normaliser) -> str:
-    by_source = _CATEGORY_OF_SOURCE.get(member.count.source)
+    by_source = _CATEGORY_OF_SOURCE.get(member.typed.source)
     if by_source is not None:
         return by_source
     for category, pattern in normaliser.rules.shape_patterns:

@@ -134,9 +134,9 @@ class Normaliser:
                 break
             if first and self._says_something(tokens[1:]) and not self._is_a_name(tokens):
                 tokens = tokens[1:]
-            elif last and self._says_something(tokens[:-1]):
-                tokens = tokens[:-1]
-            elif maker and self.singular("".join(tokens[:-1])) in self._made:
+            elif (last and self._says_something(tokens[:-1])) or (
+                maker and self.singular("".join(tokens[:-1])) in self._made
+            ):
                 tokens = tokens[:-1]
             else:
                 break
@@ -212,7 +212,9 @@ class Normaliser:
 
     @cached_property
     def not_musical(self) -> dict[str, str]:
-        """From a group's key to the line of `not_musical` that names it."""
+        """From a group's key to the line of `not_musical` that names it (released: a list of tags as typed)."""
+        if self.rules.style == "released":
+            return {}
         return {self(entry).key: entry for entry in reversed(self.rules.not_musical_words)}
 
     @cached_property
@@ -236,12 +238,23 @@ class Normaliser:
     def known_words(self) -> frozenset[str]:
         """Every word that the rules use themselves: it is spelt right."""
         rules = self.rules
-        listed: list[Iterable[str]] = [rules.synonyms, rules.words, rules.misspelt, rules.keep_whole]
-        listed += [rules.real_words, rules.never_singular, rules.not_musical_words]
-        listed += [*rules.synonyms.values(), *rules.words.values(), *rules.categories.values(), *rules.distinct]
-        words = {word for tags in listed for tag in tags for word in _plain(tag).split()}
-        wrong = {word for tags in rules.misspelt.values() for tag in tags for word in _plain(tag).split()}
-        return frozenset(words - wrong | {word for tag in rules.misspelt for word in _plain(tag).split()})
+        listed = [
+            rules.real_words,
+            rules.never_singular,
+            rules.keep_whole,
+            rules.not_musical_words,
+            rules.never_alone,
+        ]
+        words = _words(tag for tags in [*listed, *rules.distinct, *rules.synonyms.values()] for tag in tags)
+        wrong = _words(tag for tags in rules.misspelt.values() for tag in tags if " " not in _plain(tag))
+        return words - wrong | self.trusted_words
+
+    @cached_property
+    def trusted_words(self) -> frozenset[str]:
+        """The words of the taxonomy and of the names that the rules give: what a slip may be a slip of."""
+        rules = self.rules
+        names = [*rules.synonyms, *rules.words, *rules.misspelt]
+        return _words([*names, *(tag for tags in rules.categories.values() for tag in tags)])
 
     def is_curated(self, word: str) -> bool:
         """Whether the rules know the group of a word, however they write it."""
@@ -282,6 +295,10 @@ class Normaliser:
         texts = (shown, folded, plain, with_and, decades, spelt, worded, ended, stripped, self.singular(stripped))
         rules = (CASE, ACCENTS, PUNCTUATION, AND, DECADE, SPELLING, WORD, SUFFIX, PREFIX, PLURAL)
         return list(zip(rules, texts, strict=True))
+
+
+def _words(tags: Iterable[str]) -> frozenset[str]:
+    return frozenset(word for tag in tags for word in _plain(tag).split())
 
 
 def _plain(entry: str) -> str:

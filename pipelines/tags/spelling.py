@@ -19,8 +19,10 @@ LONG = 10
 
 # How many times more common the right form must be, by what happened to the wrong one.
 _TIMES = {"doubled": 5, "swapped": 5, "left out": 5, "put in": 5, "vowel": 5, "sound": 5, "beside": 8, "two": 10}
-# What the rules themselves write needs less to be believed.
+# A word that the rules write themselves may be as rare as the slip of it; any other must be commoner still, for both
+# may be words.
 _TRUST = 5
+_DOUBT = 4
 _VOWELS = frozenset("aeiouy")
 _SOUNDS = frozenset({frozenset("ck"), frozenset("sz"), frozenset("sc"), frozenset("vw"), frozenset("jg")})
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -39,7 +41,9 @@ def slip(wrong: str, right: str) -> str | None:
     """
     if wrong == right or not wrong or not right or wrong[0] != right[0] or abs(len(wrong) - len(right)) > 1:
         return None
-    start = next((i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b), min(len(wrong), len(right)))
+    start = next(
+        (i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b), min(len(wrong), len(right))
+    )
     if len(wrong) == len(right):
         if wrong[start + 1 :] == right[start + 1 :]:
             if start == len(right) - 1:
@@ -128,11 +132,11 @@ def misspelt_words(weights: Mapping[str, int], normaliser: Normaliser) -> dict[s
         from the misspelt word to the right one. A word that the rules use is never wrong; digits are never
         edited; two words of a `distinct` line stay apart, also where a third lies between them.
     """
-    known = normaliser.known_words
+    known, trusted = normaliser.known_words, normaliser.trusted_words
     rights = {
-        word: weight * _TRUST if word in known else weight
+        word: weight * _TRUST if word in trusted else weight // _DOUBT
         for word, weight in weights.items()
-        if _spellable(word) and len(word) >= (SHORTEST_KNOWN if word in known else SHORTEST)
+        if _spellable(word) and len(word) >= (SHORTEST_KNOWN if word in trusted else SHORTEST)
     }
     least = min(_TIMES.values())
     near = _Near((word for word, weight in rights.items() if weight >= least), by_sound=True)
@@ -167,7 +171,7 @@ def misspelt_keys(
         from the misspelt key to the right one. In tags of several words one word may be wrong, when it is rare
         beside the right one; a tag of one word is held against all keys, for a space may be missing.
     """
-    known, curated = normaliser.known_words, normaliser.categories
+    known, trusted, curated = normaliser.known_words, normaliser.trusted_words, normaliser.categories
     least = min(_TIMES.values())
     common = {w: n for w, n in weights.items() if n >= least and len(w) >= SHORTEST_IN_CONTEXT and _spellable(w)}
     near_words = _Near(common)
@@ -178,7 +182,8 @@ def misspelt_keys(
             near_cache[word] = [
                 (right, how)
                 for right, how in near_words.of(word)
-                if weights[right] >= _TIMES[how] * weights.get(word, 1)
+                if weights[right] * (_TRUST if right in trusted else 1)
+                >= _TIMES[how] * _DOUBT * weights.get(word, 1)
                 and not normaliser.kept_apart(word, right)
                 and not _same_but_plural(word, right, normaliser)
             ]
@@ -212,7 +217,7 @@ def misspelt_keys(
 
 
 def _trusted(key: str, total: int, normaliser: Normaliser) -> int:
-    return total * _TRUST if key in normaliser.categories or normaliser.name_of(key) else total
+    return total * _TRUST if key in normaliser.categories or normaliser.name_of(key) else total // _DOUBT
 
 
 def _spellable(word: str) -> bool:
