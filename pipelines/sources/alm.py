@@ -1,8 +1,8 @@
 """Alm's affect sentences of children's stories (Alm 2008): the sentences whose four labels agree.
 
 `path` holds the folders Grimms, HCAndersen and Potter as their archives unpack, with `agree-sent/STORY.agree` in
-each; a line is `SentID@AffectiveLabelCode@Sentence`. The published split is the thesis' (Won 5.3.4), by author: Grimm
-and Andersen train, Potter valid and test. Its halves of Potter are not published: here a story is in one of them.
+each; a line is `SentID@AffectiveLabelCode@Sentence`. The published split is the thesis' (Won 5.3.4), by author:
+Grimm and Andersen train, Potter valid and test. Its halves of Potter are not published: here a story is in one.
 """
 
 from __future__ import annotations
