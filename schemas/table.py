@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.coded import in_one_dictionary, plain
 from schemas.digests import canonical_json
 from schemas.errors import DataError, suggest
+from schemas.order import row_order
 from schemas.store import Store
 
 META_KEY = b"tracklore"
@@ -72,9 +75,18 @@ class TableSchema:
     def conform(self, table: pa.Table) -> pa.Table:
         """Return `table` with exactly this schema, in this order of rows.
 
+        Text may come dictionary-encoded, which is much the fastest for columns of few values; it leaves plain.
+
         Raises:
             DataError: a column missing or of another type, a null or a repeated key where none may be.
         """
+        checked = self._checked(table)
+        order = self._order(checked)
+        ordered = checked if order is None else checked.take(pa.array(order))
+        return self._as_declared(ordered)
+
+    def _checked(self, table: pa.Table) -> pa.Table:
+        """The columns of the schema, each of its type or of a dictionary of its type."""
         columns = []
         for field in self.schema:
             if field.name not in table.column_names:
@@ -82,48 +94,57 @@ class TableSchema:
                     raise DataError(f"{self.name}: column {field.name!r} is missing")
                 columns.append(pa.nulls(table.num_rows, field.type))
                 continue
-            values = table.column(field.name)
+            values = in_one_dictionary(table.column(field.name))
+            kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
             try:
-                values = values if values.type.equals(field.type) else values.cast(field.type)
+                values = values if kind.equals(field.type) else values.cast(field.type)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise DataError(f"{self.name}.{field.name}: {_one_line(error)}") from error
             if not field.nullable and values.null_count:
                 raise DataError(f"{self.name}.{field.name}: {values.null_count} rows without a value")
             columns.append(values)
-        conformed = pa.Table.from_arrays(columns, schema=self.schema)
-        if self.sort_by and conformed.num_rows > 1:
-            conformed = conformed.take(pc.sort_indices(conformed, [(key, "ascending") for key in self.sort_by]))
-        self._check_unique(conformed)
-        return conformed
+        return pa.table(columns, names=self.schema.names)
 
-    def _check_unique(self, table: pa.Table) -> None:
-        if not self.unique or table.num_rows < 2:
-            return
-        counts = table.group_by(list(self.unique)).aggregate([([], "count_all")])
-        repeated = counts.filter(pc.greater(counts.column("count_all"), 1))
-        if repeated.num_rows:
-            first = {key: repeated.column(key)[0].as_py() for key in self.unique}
-            raise DataError(f"{self.name}: {repeated.num_rows} keys occur more than once, first {first}")
+    def _order(self, table: pa.Table) -> npt.NDArray[np.int64] | None:
+        """The order of the rows; None when they are in it."""
+        found = row_order(table, self.sort_by)
+        if self.unique:
+            named = found if set(self.unique) == set(self.sort_by) else row_order(table, self.unique)
+            if named.repeated is not None:
+                first = {key: table.column(key)[named.repeated].as_py() for key in self.unique}
+                raise DataError(f"{self.name}: {named.repeats} keys occur more than once, first {first}")
+        return found.rows
+
+    def _as_declared(self, table: pa.Table) -> pa.Table:
+        return pa.Table.from_arrays([plain(column) for column in table.columns], schema=self.schema)
 
     def write(self, store: Store, table: pa.Table, meta: Mapping[str, Any] | None = None) -> int:
         """Write `NAME.parquet`; return its rows. Equal rows and `meta` give equal bytes.
 
         `meta` goes into the file's own metadata, beside the table's name and version.
         """
-        conformed = self.conform(table)
+        checked = self._checked(table)
+        order = self._order(checked)
         stamp = canonical_json({"table": self.name, "version": self.version, **(meta or {})})
-        conformed = conformed.replace_schema_metadata({META_KEY: stamp.encode()})
-        with store.writing(self.filename) as stream:
-            pq.write_table(
-                conformed,
+        with (
+            store.writing(self.filename) as stream,
+            pq.ParquetWriter(
                 stream,
-                row_group_size=ROWS_PER_GROUP,
+                self.schema.with_metadata({META_KEY: stamp.encode()}),
                 compression="zstd",
                 store_schema=True,
                 version="2.6",
                 data_page_version="1.0",
-            )
-        return int(conformed.num_rows)
+            ) as writer,
+        ):
+            # A group at a time: the ordered table is never held whole, nor is its text.
+            for start in range(0, max(1, checked.num_rows), ROWS_PER_GROUP):
+                if order is None:
+                    group = checked.slice(start, ROWS_PER_GROUP)
+                else:
+                    group = checked.take(pa.array(order[start : start + ROWS_PER_GROUP]))
+                writer.write_table(self._as_declared(group).combine_chunks(), row_group_size=ROWS_PER_GROUP)
+        return int(checked.num_rows)
 
     def read(self, store: Store, columns: list[str] | None = None) -> pa.Table:
         """Read the table, checked against the schema.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from pipelines.words import tidy, words_of
 
@@ -17,6 +18,7 @@ _ARTICLE_FIRST = re.compile(r"^the (?=\S)")
 _FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 
 
+@lru_cache(maxsize=1 << 18)
 def artist_key(name: str) -> str:
     """Return what is equal for every spelling of a name: case, accents, width, punctuation, `The`.
 

@@ -60,7 +60,10 @@ class SourceStage(Stage):
                 out.remove(schema.filename)
             else:
                 made[schema.filename] = schema.write(out, table)
-        left = tables.exclusions.num_rows
+        gone = tables.exclusions.column("id").combine_chunks().unique()
+        left = len(gone) - int(
+            pc.sum(pc.is_in(gone, tables.tracks.column("track_id").combine_chunks())).as_py() or 0
+        )
         funnel = [
             FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),
             FunnelStep(
@@ -68,7 +71,7 @@ class SourceStage(Stage):
                 tracks=tables.tracks.num_rows,
                 artists=int(pc.count_distinct(tracks.column("artist_id")).as_py()),
                 annotations=tables.annotations.num_rows,
-                tags=int(pc.count_distinct(tables.annotations.column("raw_tag")).as_py()),
+                tags=len(tables.annotations.column("raw_tag").unique()),
             ),
         ]
         return StageResult(written(out, made), funnel, [*tables.notes, *united], tables.exclusions)

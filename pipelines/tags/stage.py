@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from pipelines.tags.steps import count_tags, keep_frequent, map_tags, merge_coun
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
+from schemas.coded import coded, decoded
 from schemas.digests import digest_of
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
@@ -47,46 +49,33 @@ class TagsStage(Stage):
         out, settings = context.out, context.manifest.tags
         entry = context.receipt.stages["source"]
         digest = digest_of([self.version, entry.digest, self.settings(context)])
-        counted = self._pass(context, "count", digest)
-        counts = merge_counts(_read_parts(out, [result["part"] for result in counted.values()]))
-        groups, dropped = group_tags(counts, Normaliser(load_rules(settings.rules)))
-        rows = [(raw, group.tag) for group in groups for raw in group.members]
-        with out.writing(_VOCABULARY) as stream:
-            pq.write_table(pa.table({"raw_tag": [r for r, _ in rows], "tag": [t for _, t in rows]}, _PAIRS), stream)
-        mapped = self._pass(context, "map", digest)
-        pairs = pa.concat_tables(_read_parts(out, [result["part"] for result in mapped.values()]))
+        counted = list(self._pass(context, "count", digest).values())
+        counts = merge_counts(_read_parts(out, counted, "counts"))
+        normaliser = Normaliser(load_rules(settings.rules))
+        groups, dropped = group_tags(counts, normaliser)
+        _write_vocabulary(out, groups, normaliser)
+        mapped = list(self._pass(context, "map", digest).values())
+        pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
 
         tracks = TRACKS.read(out, ["track_id", "artist_id", "title"])
         labels, captioned = _labels(context, tracks, kept, {group.tag: group.category for group in groups})
         vocabulary = _tags(groups, kept, tracks)
         in_use = set(vocabulary.column("tag").to_pylist())
-        numbers = {count.raw_tag: count.n_tracks for count in counts}
-        leaving = [(raw, reason, detail, numbers[raw]) for raw, (reason, detail) in dropped.items()]
-        leaving += [
-            (
-                raw,
-                Reason.TAG_BELOW_MIN_TRACKS,
-                f"group {group.tag!r} is on {totals.get(group.tag, 0)} tracks",
-                numbers[raw],
-            )
-            for group in groups
-            if group.tag not in in_use
-            for raw in group.members
-        ]
-        keys = ("raw_tag", "reason", "detail", "n_tracks")
         made = {
             TAGS.filename: TAGS.write(out, vocabulary),
             LABELS.filename: LABELS.write(out, labels),
             DROPPED_TAGS.filename: DROPPED_TAGS.write(
-                out, DROPPED_TAGS.from_rows(dict(zip(keys, row, strict=True)) for row in leaving)
+                out,
+                _dropped_tags(dropped, groups, in_use, totals, {count.raw_tag: count.n_tracks for count in counts}),
             ),
         }
         if captioned.dropped is not None:
             made[DROPPED_CAPTIONS.filename] = DROPPED_CAPTIONS.write(out, captioned.dropped)
-        funnel = _added([result["counts"] for result in counted.values()])
-        funnel += [
-            _step("grouped, about the music", pairs, len(groups)),
+        funnel = [
+            *_summed(counted, _read_parts(out, counted, "reached")),
+            _preprocessed(mapped, {normaliser(raw).words for group in groups for raw in group.members}),
+            _step("grouped: tags of one meaning are one", pairs, len(groups)),
             _step(_frequent(settings), kept, len(in_use)),
             *captioned.funnel,
         ]
@@ -94,7 +83,7 @@ class TagsStage(Stage):
             written(out, made),
             funnel,
             [*_notes(groups, in_use, labels), *captioned.notes],
-            _overtagged(out, [result["over"] for result in counted.values()], settings),
+            _overtagged(pa.concat_tables(_read_parts(out, counted, "over")), settings),
         )
 
     def _pass(self, context: BuildContext, kind: str, digest: str) -> dict[str, dict[str, Any]]:
@@ -108,43 +97,69 @@ class TagsStage(Stage):
         return f"labels of {tracks} tracks" if tracks is not None else "tags and labels"
 
 
-_PAIRS = pa.schema([("raw_tag", pa.string()), ("tag", pa.string())])
+_CODED = pa.dictionary(pa.int32(), pa.string())
+_PAIRS = pa.schema([("track_id", _CODED), ("tag", _CODED)])
 
 
 def count_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     """Steps 1 to 3 on one unit, and how many tracks carry each tag."""
     settings = TagsSection.model_validate(context.shared["settings"])
-    annotations, over, counts = cleaned_unit(context.out, spec["unit"], settings)
-    part = _write_part(context, f"counted-{spec['unit']:05d}", count_tags(annotations))
-    left = _write_part(context, f"over-{spec['unit']:05d}", over)
+    unit = cleaned_unit(context.out, spec["unit"], settings)
+    parts = {
+        "annotations": unit.annotations.select(["track_id", "raw_tag"]),
+        "counts": count_tags(unit.annotations),
+        "over": unit.over,
+        "reached": unit.reached,
+    }
+    paths = {name: _write_part(context, f"{name}-{spec['unit']:05d}", table) for name, table in parts.items()}
     counter(context.label).advance()
-    return {"part": part, "over": left, "counts": counts}
+    return {**paths, "steps": unit.counts}
 
 
 def map_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
-    """Steps 1 to 3 on one unit, tags replaced by their groups."""
-    settings = TagsSection.model_validate(context.shared["settings"])
-    annotations, _, _ = cleaned_unit(context.out, spec["unit"], settings)
-    with context.out.open(_VOCABULARY) as stream:
-        pairs = map_tags(annotations, pq.read_table(stream))
-    part = _write_part(context, f"mapped-{spec['unit']:05d}", pairs)
+    """Steps 4 and 5 on what is left of one unit: tags preprocessed, then replaced by their groups."""
+    annotations = _read_part(context.out, f".work/tags/annotations-{spec['unit']:05d}.parquet")
+    vocabulary = _read_part(context.out, _VOCABULARY)
+    preprocessed = map_tags(annotations, vocabulary.select(["raw_tag", "words"]).rename_columns(["raw_tag", "tag"]))
+    pairs = map_tags(annotations, vocabulary.select(["raw_tag", "tag"]))
+    path = _write_part(context, f"pairs-{spec['unit']:05d}", pairs)
     counter(context.label).advance()
-    return {"part": part}
+    return {"pairs": path, "preprocessed": [_distinct(preprocessed, "track_id"), preprocessed.num_rows]}
+
+
+def _write_vocabulary(out: Store, groups: list[TagGroup], normaliser: Normaliser) -> None:
+    raw = [raw for group in groups for raw in group.members]
+    names = pa.array([group.tag for group in groups], pa.string())
+    sizes = [len(group.members) for group in groups]
+    table = pa.table(
+        {
+            "raw_tag": pa.array(raw, pa.string()),
+            "words": pa.array([normaliser(tag).words for tag in raw], pa.string()),
+            "tag": decoded(np.repeat(np.arange(len(groups)), sizes), names),
+        }
+    )
+    with out.writing(_VOCABULARY) as stream:
+        pq.write_table(table, stream, compression="lz4")
 
 
 def _write_part(context: TaskContext, name: str, table: pa.Table) -> str:
     path = f".work/tags/{name}.parquet"
     with context.out.writing(path) as stream:
-        pq.write_table(table, stream, compression="zstd")
+        pq.write_table(table, stream, compression="lz4")
     return path
 
 
-def _read_parts(out: Store, paths: list[str]) -> list[pa.Table]:
-    tables = []
-    for path in sorted(paths):
-        with out.open(path) as stream:
-            tables.append(pq.read_table(stream))
-    return tables
+def _read_part(out: Store, path: str) -> pa.Table:
+    with out.open(path) as stream:
+        return pq.read_table(stream)
+
+
+def _read_parts(out: Store, results: list[dict[str, Any]], name: str) -> list[pa.Table]:
+    return [_read_part(out, path) for path in sorted(result[name] for result in results)]
+
+
+def _distinct(table: pa.Table, name: str) -> int:
+    return coded(table.column(name)).occurring()
 
 
 def _labels(
@@ -158,9 +173,15 @@ def _labels(
 
 
 def _tags(groups: list[TagGroup], pairs: pa.Table, tracks: pa.Table) -> pa.Table:
-    artists = pairs.join(tracks.select(["track_id", "artist_id"]), "track_id")
-    counts = artists.group_by("tag").aggregate([("track_id", "count"), ("artist_id", "count_distinct")])
-    by_tag = {row["tag"]: (row["track_id_count"], row["artist_id_count_distinct"]) for row in counts.to_pylist()}
+    tags, tracks_of = coded(pairs.column("tag")), coded(pairs.column("track_id"))
+    artists = coded(tracks.column("artist_id"))
+    place = pc.index_in(tracks_of.values, value_set=tracks.column("track_id").combine_chunks())
+    artist_of = artists.codes[pc.fill_null(place, 0).to_numpy()][tracks_of.codes]
+    width = max(1, len(artists.values))
+    n_artists = np.bincount(np.unique(tags.codes * width + artist_of) // width, minlength=len(tags.values))
+    n_tracks = np.bincount(tags.codes, minlength=len(tags.values))
+    names = tags.values.to_pylist()
+    by_tag = {tag: (t, a) for tag, t, a in zip(names, n_tracks.tolist(), n_artists.tolist(), strict=True) if t}
     return TAGS.from_rows(
         {
             "tag": group.tag,
@@ -175,31 +196,73 @@ def _tags(groups: list[TagGroup], pairs: pa.Table, tracks: pa.Table) -> pa.Table
     )
 
 
-def _overtagged(out: Store, paths: list[str], settings: TagsSection) -> pa.Table:
-    rows = [row for table in _read_parts(out, paths) for row in table.to_pylist()]
-    return EXCLUSIONS.from_rows(
+def _dropped_tags(
+    not_musical: dict[str, tuple[Reason, str]],
+    groups: list[TagGroup],
+    in_use: set[str],
+    totals: dict[str, int],
+    n_tracks: dict[str, int],
+) -> pa.Table:
+    """Rows of `dropped_tags`: what is not about the music, and the members of groups on too few tracks."""
+    reasons = [(str(reason), detail) for reason, detail in not_musical.values()]
+    raw = list(not_musical)
+    for group in groups:
+        if group.tag not in in_use:
+            detail = f"group {group.tag!r} is on {totals.get(group.tag, 0)} tracks"
+            reasons += [(str(Reason.TAG_BELOW_MIN_TRACKS), detail)] * len(group.members)
+            raw += group.members
+    return pa.table(
         {
-            "id": row["track_id"],
-            "stage": "tags",
-            "reason": str(Reason.TAG_COUNT_OVER_LIMIT),
-            "detail": f"{row['tags']} tags, limit {settings.max_tags_per_track}; the track goes on unlabelled",
+            "raw_tag": pa.array(raw, pa.string()),
+            "reason": pa.array([reason for reason, _ in reasons], pa.string()),
+            "detail": pa.array([detail for _, detail in reasons], pa.string()),
+            "n_tracks": pa.array([n_tracks[tag] for tag in raw], pa.int64()),
         }
-        for row in rows
     )
 
 
-def _added(parts: list[list[list[Any]]]) -> list[FunnelStep]:
-    steps: dict[str, tuple[int, int]] = {}
-    for part in parts:
-        for name, tracks, rows in part:
-            before = steps.get(name, (0, 0))
-            steps[name] = (before[0] + tracks, before[1] + rows)
-    return [FunnelStep(step=name, tracks=t, annotations=a) for name, (t, a) in steps.items()]
+def _overtagged(over: pa.Table, settings: TagsSection) -> pa.Table:
+    limit = f" tags, limit {settings.max_tags_per_track}; the track goes on unlabelled"
+    rows = over.num_rows
+    table = {
+        "id": over.column("track_id"),
+        "stage": pa.repeat("tags", rows),
+        "reason": pa.repeat(str(Reason.TAG_COUNT_OVER_LIMIT), rows),
+        "detail": pc.binary_join_element_wise(over.column("tags").cast(pa.string()), limit, ""),
+    }
+    return EXCLUSIONS.conform(pa.table(table))
+
+
+def _summed(results: list[dict[str, Any]], reached: list[pa.Table]) -> list[FunnelStep]:
+    """Steps 1 to 3 over all units; a tag is in a step when it is so in any unit."""
+    tables = pa.concat_tables(reached)
+    tags = coded(tables.column("raw_tag"))
+    farthest = np.zeros(len(tags.values), np.int64)
+    np.maximum.at(farthest, tags.codes, tables.column("steps").to_numpy())
+    units = [result["steps"] for result in results]
+    return [
+        FunnelStep(
+            step=steps[0][0],
+            tracks=sum(tracks for _, tracks, _ in steps),
+            annotations=sum(rows for _, _, rows in steps),
+            tags=int((farthest >= number).sum()),
+        )
+        for number, steps in enumerate(zip(*units, strict=True), start=1)
+    ]
+
+
+def _preprocessed(results: list[dict[str, Any]], words: set[str]) -> FunnelStep:
+    counts = [result["preprocessed"] for result in results]
+    return FunnelStep(
+        step="preprocessed, about the music",
+        tracks=sum(tracks for tracks, _ in counts),
+        annotations=sum(rows for _, rows in counts),
+        tags=len(words),
+    )
 
 
 def _step(name: str, pairs: pa.Table, tags: int) -> FunnelStep:
-    tracks = pc.count_distinct(pairs.column("track_id")).as_py()
-    return FunnelStep(step=name, tracks=int(tracks), annotations=pairs.num_rows, tags=tags)
+    return FunnelStep(step=name, tracks=_distinct(pairs, "track_id"), annotations=pairs.num_rows, tags=tags)
 
 
 def _frequent(settings: TagsSection) -> str:

@@ -13,11 +13,14 @@ import pyarrow.compute as pc
 
 from pipelines.sources.artists import artist_key
 from pipelines.tags.grouping import TagCount
+from schemas.coded import Coded, Numbers, coded, decoded
 
 
 def keep_listened(annotations: pa.Table, listened: pa.Array) -> pa.Table:
     """Step 1: keep annotations of tracks in the listening data."""
-    return annotations.filter(pc.is_in(annotations.column("track_id"), value_set=listened))
+    tracks = coded(annotations.column("track_id"))
+    heard = np.append(pc.is_in(tracks.values, value_set=listened).to_numpy(zero_copy_only=False), False)
+    return annotations.filter(pa.array(heard[tracks.codes]))
 
 
 def drop_low_scores(annotations: pa.Table, min_score: float) -> pa.Table:
@@ -33,13 +36,20 @@ def drop_overtagged(annotations: pa.Table, max_tags: int | None) -> tuple[pa.Tab
     Returns:
         the annotations that stay, and a table (track_id, tags) of the tracks that do not.
     """
-    counts = annotations.group_by("track_id").aggregate([("raw_tag", "count_distinct")])
-    counts = counts.rename_columns(["track_id", "tags"])
-    over = counts.filter(pc.greater(counts.column("tags"), max_tags if max_tags is not None else 1 << 62))
+    tracks, tags = coded(annotations.column("track_id")), coded(annotations.column("raw_tag"))
+    counts = np.bincount(_distinct(tracks, tags)[0], minlength=len(tracks.values))
+    many = counts > (max_tags if max_tags is not None else 1 << 62)
+    over = pa.table({"track_id": tracks.values.filter(pa.array(many)), "tags": pa.array(counts[many])})
     if over.num_rows == 0:
         return annotations, over
-    leaving = pc.is_in(annotations.column("track_id"), value_set=over.column("track_id").combine_chunks())
-    return annotations.filter(pc.invert(leaving)), over
+    return annotations.filter(pa.array(~many[tracks.codes])), over
+
+
+def _distinct(first: Coded, second: Coded) -> tuple[Numbers, Numbers]:
+    """The distinct pairs of codes that rows have, in order."""
+    width = max(1, len(second.values))
+    pairs = np.unique(first.codes * width + second.codes)
+    return pairs // width, pairs % width
 
 
 def drop_artist_names(annotations: pa.Table, names: Mapping[str, str], kept: Iterable[str]) -> pa.Table:
@@ -52,17 +62,16 @@ def drop_artist_names(annotations: pa.Table, names: Mapping[str, str], kept: Ite
     if annotations.num_rows == 0:
         return annotations
     known = frozenset(kept)
-    tags = pc.dictionary_encode(annotations.column("raw_tag").combine_chunks())
-    tracks = pc.dictionary_encode(annotations.column("track_id").combine_chunks())
+    tags, tracks = coded(annotations.column("raw_tag")), coded(annotations.column("track_id"))
     codes: dict[str, int] = {}
 
     def code(name: str | None, absent: int) -> int:
         key = artist_key(name) if name else ""
         return codes.setdefault(key, len(codes)) if key and key not in known else absent
 
-    tag_codes = np.array([code(tag, -1) for tag in tags.dictionary.to_pylist()], np.int64)
-    track_codes = np.array([code(names.get(track), -2) for track in tracks.dictionary.to_pylist()], np.int64)
-    same = tag_codes[tags.indices.to_numpy()] == track_codes[tracks.indices.to_numpy()]
+    of_tags = np.array([code(tag, -1) for tag in tags.values.to_pylist()], np.int64)
+    of_tracks = np.array([code(names.get(track), -2) for track in tracks.values.to_pylist()], np.int64)
+    same = of_tags[tags.codes] == of_tracks[tracks.codes]
     return annotations.filter(pa.array(~same))
 
 
@@ -72,10 +81,20 @@ def count_tags(annotations: pa.Table) -> pa.Table:
     Returns:
         a table (raw_tag, source, n_tracks, n_in_all): tracks that have the tag from the source, and from any.
     """
-    counts = annotations.group_by(["raw_tag", "source"]).aggregate([("track_id", "count_distinct")])
-    in_all = annotations.group_by("raw_tag").aggregate([("track_id", "count_distinct")])
-    counts = counts.rename_columns(["raw_tag", "source", "n_tracks"])
-    return counts.join(in_all.rename_columns(["raw_tag", "n_in_all"]), "raw_tag")
+    tags, tracks = coded(annotations.column("raw_tag")), coded(annotations.column("track_id"))
+    sources = coded(annotations.column("source"))
+    width = max(1, len(sources.values))
+    of_source = np.unique((tags.codes * width + sources.codes) * max(1, len(tracks.values)) + tracks.codes)
+    keys, counts = np.unique(of_source // max(1, len(tracks.values)), return_counts=True)
+    in_all = np.bincount(_distinct(tags, tracks)[0], minlength=len(tags.values))
+    return pa.table(
+        {
+            "raw_tag": tags.values.take(pa.array(keys // width)),
+            "source": sources.values.take(pa.array(keys % width)),
+            "n_tracks": pa.array(counts, pa.int64()),
+            "n_in_all": pa.array(in_all[keys // width], pa.int64()),
+        }
+    )
 
 
 def merge_counts(parts: Iterable[pa.Table]) -> list[TagCount]:
@@ -107,11 +126,14 @@ def map_tags(annotations: pa.Table, vocabulary: pa.Table) -> pa.Table:
     Args:
         vocabulary: (raw_tag, tag); tags that it does not list are dropped.
     """
-    raw = vocabulary.column("raw_tag").combine_chunks()
-    index = pc.index_in(annotations.column("raw_tag"), value_set=raw)
-    tags = vocabulary.column("tag").combine_chunks().take(index.combine_chunks())
-    pairs = pa.table({"track_id": annotations.column("track_id"), "tag": tags}).filter(pc.is_valid(tags))
-    return pairs.group_by(["track_id", "tag"]).aggregate([])
+    tracks, raw = coded(annotations.column("track_id")), coded(annotations.column("raw_tag"))
+    tags = coded(vocabulary.column("tag"))
+    place = pc.index_in(raw.values, value_set=vocabulary.column("raw_tag").combine_chunks())
+    place = pc.fill_null(place, -1).to_numpy()
+    tag_of = np.append(np.append(tags.codes, -1)[place], -1)[raw.codes]
+    listed = tag_of >= 0
+    of_track, of_tag = _distinct(Coded(tracks.codes[listed], tracks.values), Coded(tag_of[listed], tags.values))
+    return pa.table({"track_id": decoded(of_track, tracks.values), "tag": decoded(of_tag, tags.values)})
 
 
 def keep_frequent(pairs: pa.Table, min_tracks: int, top: int | None) -> tuple[pa.Table, dict[str, int]]:
@@ -120,11 +142,12 @@ def keep_frequent(pairs: pa.Table, min_tracks: int, top: int | None) -> tuple[pa
     Returns:
         the pairs that stay, and the number of tracks of every tag before the step.
     """
-    counts = pairs.group_by("tag").aggregate([("track_id", "count")])
-    totals = dict(zip(counts.column("tag").to_pylist(), counts.column("track_id_count").to_pylist(), strict=True))
+    tags = coded(pairs.column("tag"))
+    counts = np.bincount(tags.codes, minlength=len(tags.values)).tolist()
+    totals = dict(zip(tags.values.to_pylist(), counts, strict=True))
     enough = sorted((tag for tag, n in totals.items() if n >= min_tracks), key=lambda tag: (-totals[tag], tag))
-    kept = pa.array(enough[:top], pa.string())
-    return pairs.filter(pc.is_in(pairs.column("tag"), value_set=kept)), totals
+    kept = pc.is_in(tags.values, value_set=pa.array(enough[:top], pa.string())).to_numpy(zero_copy_only=False)
+    return pairs.filter(pa.array(np.append(kept, False)[tags.codes])), totals
 
 
 def tags_by_track(pairs: pa.Table, track_ids: pa.Array) -> pa.ListArray:
@@ -133,12 +156,16 @@ def tags_by_track(pairs: pa.Table, track_ids: pa.Array) -> pa.ListArray:
     Returns:
         a list<string> array, aligned with `track_ids`.
     """
-    ordered = pairs.sort_by([("track_id", "ascending"), ("tag", "ascending")])
-    position = pc.index_in(ordered.column("track_id"), value_set=track_ids).combine_chunks()
-    known = pc.is_valid(position)
-    positions = position.filter(known).to_numpy()
-    order = np.argsort(positions, kind="stable")
-    tags = ordered.column("tag").combine_chunks().filter(known).take(pa.array(order))
-    lengths = np.bincount(positions, minlength=len(track_ids))
+    tracks, tags = coded(pairs.column("track_id")), coded(pairs.column("tag"))
+    place = pc.fill_null(pc.index_in(tracks.values, value_set=track_ids), -1).to_numpy()
+    positions = np.append(place, -1)[tracks.codes]
+    known = np.flatnonzero(positions >= 0)
+    rank = np.empty(len(tags.values), np.int64)
+    order = pc.array_sort_indices(tags.values).to_numpy()
+    rank[order] = np.arange(len(order))
+    ranks = rank[tags.codes[known]]
+    sequence = np.lexsort((ranks, positions[known]))
+    lengths = np.bincount(positions[known], minlength=len(track_ids))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), tags)
+    listed = tags.values.take(pa.array(order[ranks[sequence]]))
+    return pa.ListArray.from_arrays(pa.array(offsets), listed)

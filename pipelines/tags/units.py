@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -9,11 +14,13 @@ import pyarrow.parquet as pq
 from pipelines.sources.artists import artist_key
 from pipelines.tags.rules import load_rules
 from pipelines.tags.steps import drop_artist_names, drop_low_scores, drop_overtagged, keep_listened
+from schemas.coded import coded, in_one_dictionary
 from schemas.manifest import TagsSection
 from schemas.store import Store
 from schemas.tables import ANNOTATIONS, LISTENED, TRACKS
 
 GROUPS_PER_UNIT = 16
+_TEXT = ["track_id", "source", "raw_tag"]
 
 
 def unit_count(out: Store) -> int:
@@ -24,63 +31,106 @@ def unit_count(out: Store) -> int:
 
 
 def read_unit(out: Store, number: int) -> pa.Table:
-    """The annotations of one unit. The table is in the order of track ids; a track belongs to the unit that
-    its first row lies in, and that unit reads on until the track ends."""
+    """The annotations of one unit, their text dictionary-encoded. The table is in the order of track ids; a track
+    belongs to the unit that its first row lies in, and that unit reads on until the track ends."""
     with out.open(ANNOTATIONS.filename) as stream:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, read_dictionary=_TEXT)
         groups = file.metadata.num_row_groups
         first, last = number * GROUPS_PER_UNIT, min(groups, (number + 1) * GROUPS_PER_UNIT)
         if first >= last:
             return ANNOTATIONS.empty()
         table = file.read_row_groups(list(range(first, last)))
         if first > 0:
-            before = file.read_row_group(first - 1, columns=["track_id"]).column(0)[-1]
-            table = table.filter(pc.not_equal(table.column("track_id"), before))
+            before = file.read_row_group(first - 1, columns=["track_id"]).column(0)[-1].as_py()
+            table = table.filter(pa.array(~_rows_of(table, before)))
         while last < groups and table.num_rows:
-            end = table.column("track_id")[-1]
+            end = table.column("track_id")[-1].as_py()
             more = file.read_row_group(last)
-            table = pa.concat_tables([table, more.filter(pc.equal(more.column("track_id"), end))])
-            if more.column("track_id")[-1] != end:
+            of_end = _rows_of(more, end)
+            table = pa.concat_tables([table, more.filter(pa.array(of_end))])
+            if not of_end[-1]:
                 break
             last += 1
-    return table.replace_schema_metadata(None)
+    joined = [in_one_dictionary(column) for column in table.columns]
+    return pa.table(joined, names=table.column_names).combine_chunks()
 
 
-StepCount = tuple[str, int, int]
+def _rows_of(table: pa.Table, track_id: str) -> npt.NDArray[np.bool_]:
+    """(rows,) which rows are of a track."""
+    tracks = coded(table.column("track_id"))
+    place = int(pc.index(tracks.values, track_id).as_py())
+    return np.equal(tracks.codes, place if place >= 0 else -2)
 
 
-def cleaned_unit(out: Store, number: int, settings: TagsSection) -> tuple[pa.Table, pa.Table, list[StepCount]]:
-    """Steps 1 to 3 on one unit.
+@dataclass(frozen=True)
+class CleanedUnit:
+    """What steps 1 to 3 leave of one unit.
 
-    Returns:
-        the annotations that stay, the overtagged tracks (track_id, tags), and for each step its name with the
-        tracks and annotations left after it.
+    Attributes:
+        annotations: those that stay.
+        over: the overtagged tracks (track_id, tags).
+        counts: for each step, the source's own state first, its name with the tracks and annotations left after it.
+        reached: (raw_tag, steps) how many of `counts` each tag as typed is in: tags of several units cannot be
+            added up, but the farthest that a tag came in any of them is the farthest that it came.
     """
+
+    annotations: pa.Table
+    over: pa.Table
+    counts: list[tuple[str, int, int]]
+    reached: pa.Table
+
+
+def cleaned_unit(out: Store, number: int, settings: TagsSection) -> CleanedUnit:
+    """Steps 1 to 3 on one unit."""
     annotations = read_unit(out, number)
-    counts = [_count("annotated", annotations)]
+    counter = _StepCounter(annotations)
     if out.exists(LISTENED.filename):
         annotations = keep_listened(annotations, LISTENED.read(out).column("track_id").combine_chunks())
-        counts.append(_count("in the listening data", annotations))
+        counter.add("in the listening data", annotations)
     annotations = drop_low_scores(annotations, settings.min_score)
-    counts.append(
-        _count("score above 0" if settings.min_score == 0 else f"score from {settings.min_score:g}", annotations)
-    )
+    score = "score above 0" if settings.min_score == 0 else f"score from {settings.min_score:g}"
+    counter.add(score, annotations)
     annotations, over = drop_overtagged(annotations, settings.max_tags_per_track)
     if settings.max_tags_per_track is not None:
-        counts.append(_count(f"at most {settings.max_tags_per_track} tags a track", annotations))
-    if settings.drop_artist_names and annotations.num_rows:
-        low, high = annotations.column("track_id")[0].as_py(), annotations.column("track_id")[-1].as_py()
-        with out.open(TRACKS.filename) as stream:
-            inside = [("track_id", ">=", low), ("track_id", "<=", high), ("artist_name", "!=", "")]
-            tracks = pq.read_table(stream, columns=["track_id", "artist_name"], filters=inside)
-        names = dict(zip(tracks.column(0).to_pylist(), tracks.column(1).to_pylist(), strict=True))
-        taxonomy = load_rules(settings.rules).categories.values() if names else ()
-        known = {artist_key(tag) for tags in taxonomy for tag in tags}
-        annotations = drop_artist_names(annotations, names, known)
-        counts.append(_count("not the artist's own name", annotations))
-    return annotations, over, counts
+        counter.add(f"at most {settings.max_tags_per_track} tags a track", annotations)
+    if settings.drop_artist_names:
+        annotations = _without_artist_names(annotations, out, settings.rules)
+        counter.add("not the artist's own name", annotations)
+    return CleanedUnit(annotations, over, counter.counts, counter.reached())
 
 
-def _count(step: str, annotations: pa.Table) -> tuple[str, int, int]:
-    tracks = pc.count_distinct(annotations.column("track_id")).as_py()
-    return step, int(tracks), annotations.num_rows
+class _StepCounter:
+    """Counts what is left after each step. No step changes the unit's dictionaries."""
+
+    def __init__(self, unit: pa.Table) -> None:
+        self.counts: list[tuple[str, int, int]] = []
+        self._values = coded(unit.column("raw_tag")).values
+        self._steps = np.zeros(len(self._values), np.int64)
+        self.add("annotated", unit)
+
+    def add(self, step: str, annotations: pa.Table) -> None:
+        """Count after a step."""
+        self.counts.append((step, coded(annotations.column("track_id")).occurring(), annotations.num_rows))
+        tags = coded(annotations.column("raw_tag"))
+        self._steps[tags.codes] = len(self.counts)
+
+    def reached(self) -> pa.Table:
+        """See `CleanedUnit`."""
+        return pa.table({"raw_tag": self._values, "steps": pa.array(self._steps)})
+
+
+def _without_artist_names(annotations: pa.Table, out: Store, rules: str) -> pa.Table:
+    if annotations.num_rows == 0:
+        return annotations
+    low, high = annotations.column("track_id")[0].as_py(), annotations.column("track_id")[-1].as_py()
+    with out.open(TRACKS.filename) as stream:
+        inside = [("track_id", ">=", low), ("track_id", "<=", high), ("artist_name", "!=", "")]
+        tracks = pq.read_table(stream, columns=["track_id", "artist_name"], filters=inside)
+    names = dict(zip(tracks.column(0).to_pylist(), tracks.column(1).to_pylist(), strict=True))
+    return drop_artist_names(annotations, names, _taxonomy_keys(rules) if names else ())
+
+
+@lru_cache(maxsize=4)
+def _taxonomy_keys(rules: str) -> frozenset[str]:
+    """What artists may be called like a tag of the taxonomy."""
+    return frozenset(artist_key(tag) for tags in load_rules(rules).categories.values() for tag in tags)

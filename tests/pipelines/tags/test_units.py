@@ -61,7 +61,8 @@ def test_the_steps_are_taken_in_the_papers_order_and_counted(tmp_path: Path) -> 
     ]
     store = dataset(tmp_path, {"t1": None, "t2": None, "t3": None}, said)
     LISTENED.write(store, LISTENED.from_rows([{"track_id": "t1"}, {"track_id": "t3"}]))
-    stay, over, counts = cleaned_unit(store, 0, TagsSection(max_tags_per_track=2))
+    unit = cleaned_unit(store, 0, TagsSection(max_tags_per_track=2))
+    stay, over, counts = unit.annotations, unit.over, unit.counts
     # A score of 0 does not count towards the limit: step 2 comes before step 3.
     assert [(r["track_id"], r["raw_tag"]) for r in stay.to_pylist()] == [("t1", "rock"), ("t1", "sad")]
     assert over.to_pylist() == [{"track_id": "t3", "tags": 3}]
@@ -72,6 +73,8 @@ def test_the_steps_are_taken_in_the_papers_order_and_counted(tmp_path: Path) -> 
         ("at most 2 tags a track", 1, 2),
         ("not the artist's own name", 1, 2),
     ]
+    reached = dict(zip(*(unit.reached.column(name).to_pylist() for name in ("raw_tag", "steps")), strict=True))
+    assert reached == {"rock": 5, "sad": 5, "pop": 2, "x": 3, "y": 3}
 
 
 def test_names_of_artists_leave_unless_the_taxonomy_has_them(tmp_path: Path) -> None:
@@ -86,17 +89,17 @@ def test_names_of_artists_leave_unless_the_taxonomy_has_them(tmp_path: Path) -> 
         ("t5", "blues", None),
     ]
     store = dataset(tmp_path, tracks, said)
-    stay, _, _ = cleaned_unit(store, 0, TagsSection())
+    stay = cleaned_unit(store, 0, TagsSection()).annotations
     found = [(r["track_id"], r["raw_tag"]) for r in stay.to_pylist()]
     assert found == sorted((track, tag) for track, tag, _ in said if (track, tag) != ("t1", "radiohead"))
-    kept, _, counts = cleaned_unit(store, 0, TagsSection(drop_artist_names=False))
-    assert kept.num_rows == len(said)
-    assert [step for step, _, _ in counts] == ["annotated", "score above 0", "at most 20 tags a track"]
+    kept = cleaned_unit(store, 0, TagsSection(drop_artist_names=False))
+    assert kept.annotations.num_rows == len(said)
+    assert [step for step, _, _ in kept.counts] == ["annotated", "score above 0", "at most 20 tags a track"]
 
 
 def test_a_table_without_rows_is_one_empty_unit(tmp_path: Path) -> None:
     store = dataset(tmp_path, {"t1": "A"}, [])
     assert unit_count(store) == 1
-    stay, over, counts = cleaned_unit(store, 0, TagsSection())
-    assert (stay.num_rows, over.num_rows) == (0, 0)
-    assert all(number == 0 for _, tracks, rows in counts for number in (tracks, rows))
+    unit = cleaned_unit(store, 0, TagsSection())
+    assert (unit.annotations.num_rows, unit.over.num_rows, unit.reached.num_rows) == (0, 0, 0)
+    assert all(number == 0 for _, tracks, rows in unit.counts for number in (tracks, rows))

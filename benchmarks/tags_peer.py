@@ -1,0 +1,137 @@
+"""MSD500 and CALS as people script them: pandas from the published files to tags and artist-disjoint splits.
+
+    python -m benchmarks.tags_peer FOLDER OUT
+
+No line is slow on purpose: numbers are joined and not names, a tag is normalised once, and both datasets are made
+from one reading of the files.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupShuffleSplit
+
+MAX_TAGS, MIN_TRACKS, TOP = 20, 100, 50
+RATIOS = {"train": 0.7, "valid": 0.15, "test": 0.15}
+_NOT_MUSIC = re.compile(r"\b(?:favou?rites?|albums? i|songs? i|seen live|awesome|love(?:d| it)?|best|my)\b")
+_SUFFIX = re.compile(r"\s(?:music|songs?|tags?|tracks?|tunes?)$")
+_SIGNS = re.compile(r"[^\w\s]")
+_DECADE = re.compile(r"^(?:19)?(\d0)s$")
+_SYNONYMS = {
+    "rnb": "randb",
+    "rhythmandblues": "randb",
+    "dnb": "drumandbass",
+    "drumnbass": "drumandbass",
+    "rocknroll": "rockandroll",
+    "eighties": "80s",
+    "seventies": "70s",
+    "sixties": "60s",
+    "nineties": "90s",
+}
+
+
+def normalise(tag: str) -> str:
+    """A tag's key: lower case, no signs, no `music`, no plural, no spaces; empty when not about the music."""
+    text = tag.lower().replace("&", " and ").replace("'", "")
+    text = _SIGNS.sub(" ", text).replace("_", " ").strip()
+    if _NOT_MUSIC.search(text):
+        return ""
+    text = _SUFFIX.sub("", text)
+    decade = _DECADE.match(text)
+    if decade:
+        return decade[1] + "s"
+    if text.endswith("s") and not text.endswith(("ss", "us", "is", "blues", "bass")) and len(text) > 3:
+        text = text[:-1]
+    key = text.replace(" ", "")
+    return _SYNONYMS.get(key, key)
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """The metadata, the annotations (track_id, tag, val) as categories, and the tracks that were listened to."""
+    with sqlite3.connect(folder / "track_metadata.db") as db:
+        songs = pd.read_sql("SELECT track_id, song_id, title, release, artist_id, artist_name, year FROM songs", db)
+    with sqlite3.connect(folder / "lastfm_tags.db") as db:
+        rows = pd.read_sql("SELECT tid, tag, val FROM tid_tag", db)
+        tids = pd.read_sql("SELECT tid FROM tids", db)["tid"]
+        tags = pd.read_sql("SELECT tag FROM tags", db)["tag"]
+    rows["track_id"] = pd.Categorical.from_codes(rows.pop("tid") - 1, tids)
+    rows["tag"] = pd.Categorical.from_codes(rows["tag"] - 1, tags)
+    triplets = pd.read_csv(
+        folder / "train_triplets.txt",
+        sep="\t",
+        header=None,
+        names=["user", "song_id", "count"],
+        usecols=["song_id"],
+    )
+    mapping = pd.read_csv(
+        folder / "taste_profile_song_to_tracks.txt", sep="\t", header=None, names=["song_id", "track_id"]
+    )
+    heard = mapping.loc[mapping["song_id"].isin(triplets["song_id"].unique()), "track_id"]
+    return songs, rows, heard
+
+
+def clean(rows: pd.DataFrame, heard: pd.Series) -> pd.DataFrame:
+    """The six steps; distinct (track_id, tag) pairs."""
+    rows = rows[rows["track_id"].isin(heard)]
+    rows = rows[rows["val"] > 0]
+    per_track = rows.groupby("track_id", observed=True)["tag"].transform("size")
+    rows = rows[per_track <= MAX_TAGS]
+    used = rows["tag"].cat.remove_unused_categories()
+    keys = pd.Series([normalise(tag) for tag in used.cat.categories])
+    pairs = pd.DataFrame({"track_id": rows["track_id"].to_numpy(), "key": keys.to_numpy()[used.cat.codes]})
+    pairs["raw"] = used.to_numpy()
+    pairs = pairs[pairs["key"] != ""]
+    # A group is named by the member that most tracks carry.
+    counted = pairs.groupby(["key", "raw"], observed=True).size().sort_values(ascending=False, kind="stable")
+    names = counted.reset_index().drop_duplicates("key").set_index("key")["raw"].astype(str)
+    pairs = pairs[["track_id", "key"]].drop_duplicates()
+    counts = pairs["key"].value_counts()
+    pairs = pairs[pairs["key"].isin(counts.index[counts >= MIN_TRACKS])]
+    return pd.DataFrame({"track_id": pairs["track_id"].astype(str), "tag": pairs["key"].map(names)})
+
+
+def split(songs: pd.DataFrame, labelled: pd.Index) -> pd.Series:
+    """Whole artists by GroupShuffleSplit; unlabelled tracks are `student`, or `none` by artists held out."""
+    known = songs[songs["track_id"].isin(labelled)].reset_index(drop=True)
+    held = 1 - RATIOS["train"]
+    first = GroupShuffleSplit(1, test_size=held, random_state=0)
+    train, rest = next(first.split(known, groups=known["artist_id"]))
+    second = GroupShuffleSplit(1, test_size=RATIOS["test"] / held, random_state=0)
+    valid, test = next(second.split(rest, groups=known["artist_id"].iloc[rest]))
+    splits = pd.Series("train", index=known.index)
+    splits.iloc[rest[valid]] = "valid"
+    splits.iloc[rest[test]] = "test"
+    out_of_reach = set(known["artist_id"][splits != "train"])
+    unlabelled = np.where(songs["artist_id"].isin(out_of_reach), "none", "student")
+    result = pd.Series(unlabelled, index=songs["track_id"])
+    result[known["track_id"]] = splits.to_numpy()
+    return result
+
+
+def save(out: Path, name: str, songs: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """Tags by track, joined, with the split."""
+    labels = pairs.groupby("track_id")["tag"].agg(list).rename("tags")
+    frame = split(songs, labels.index).rename("split").to_frame().join(labels)
+    frame["caption"] = frame["tags"].map(", ".join, na_action="ignore")
+    frame.to_parquet(out / f"{name}.parquet")
+    pairs["tag"].value_counts().to_frame("n_tracks").to_parquet(out / f"{name}_tags.parquet")
+
+
+def main(folder: Path, out: Path) -> None:
+    """Make both datasets."""
+    out.mkdir(parents=True, exist_ok=True)
+    songs, rows, heard = read(folder)
+    pairs = clean(rows, heard)
+    save(out, "msd500", songs, pairs)
+    top = pairs["tag"].value_counts().index[:TOP]
+    save(out, "cals", songs, pairs[pairs["tag"].isin(top)])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,77 @@
+"""Columns as numbers: the values that occur, and for each row which of them it is.
+
+Millions of rows hold few distinct ids and tags. Comparing, counting and sorting numbers is many times as fast as
+doing so with text, and takes a fraction of the memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column in two parts.
+
+    Attributes:
+        codes: (rows,) the number of each row's value, -1 where it has none.
+        values: (distinct,) each value once, without nulls.
+    """
+
+    codes: Numbers
+    values: pa.Array
+
+    def occurring(self) -> int:
+        """How many distinct values the rows have."""
+        return int(np.count_nonzero(np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))))
+
+
+def coded(column: pa.ChunkedArray | pa.Array) -> Coded:
+    """Take a column apart, whether it is dictionary-encoded or plain."""
+    chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+    chunked = in_one_dictionary(chunked)
+    if not pa.types.is_dictionary(chunked.type):
+        chunked = chunked.dictionary_encode().unify_dictionaries()
+    if chunked.num_chunks == 0:
+        return Coded(np.empty(0, np.int64), pa.array([], chunked.type.value_type))
+    codes = np.concatenate([_codes(chunk.indices) for chunk in chunked.chunks])
+    values = chunked.chunk(0).dictionary
+    once = values.dictionary_encode()
+    if len(once.dictionary) == len(values):
+        return Coded(codes, values)
+    # A source may list a value twice.
+    return Coded(np.append(_codes(once.indices), -1)[codes], once.dictionary)
+
+
+def _codes(indices: pa.Array) -> Numbers:
+    if indices.null_count:
+        indices = pc.fill_null(indices.cast(pa.int64()), -1)
+    codes: Numbers = indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without its dictionary."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def decoded(codes: Numbers, values: pa.Array) -> pa.DictionaryArray:
+    """Put a column together; no code may be negative."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
+
+
+def in_one_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary-encoded column with one dictionary for all its pieces, or plain where a dictionary holds a null,
+    which pyarrow does not join; a plain column as it is."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    if any(chunk.dictionary.null_count for chunk in column.chunks):
+        return plain(column)
+    return column.unify_dictionaries()
