@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.sources.msd.json_members import json_members
+from pipelines.sources.json_members import NoJsonObjectError, members
 from pipelines.sources.msd.label_columns import Coder, label_table, published_table, shown, taxonomy_table, texts
 from pipelines.sources.msd.label_source import LabelSource, LabelTables, MillionSongFiles
 from pipelines.sources.published_files import PublishedFile
@@ -57,15 +57,16 @@ class Ecals(LabelSource):
         ids: dict[str, int] = {}
         tags, tag_codes, track_codes = Coder(where), array("i"), array("i")
         with files.opened(f"{NAME}.annotation") as stream:
-            for track_id, entry in json_members(stream, where):
-                listed = entry.get("tag") if isinstance(entry, dict) else None
-                if not isinstance(listed, list) or not all(isinstance(tag, str) for tag in listed):
-                    raise UsageError(f"{where}: {track_id}: has no list 'tag' of text")
-                if track_id in ids:
-                    raise UsageError(f"{where}: {track_id} stands twice")
-                ids[track_id] = len(ids)
-                tag_codes.extend(map(tags.__getitem__, listed))
-                track_codes.extend([ids[track_id]] * len(listed))
+            try:
+                for track_id, entry in members(stream):
+                    listed = _tags_of(entry, f"{where}: {track_id}")
+                    if track_id in ids:
+                        raise UsageError(f"{where}: {track_id} stands twice")
+                    ids[track_id] = len(ids)
+                    tag_codes.extend(map(tags.__getitem__, listed))
+                    track_codes.extend([ids[track_id]] * len(listed))
+            except NoJsonObjectError as error:
+                raise UsageError(f"{where}: is no JSON object of tracks ({error})") from error
         if vocabulary is not None and (unknown := sorted(set(tags) - vocabulary)):
             raise UsageError(f"{where}: {len(unknown)} tags are not in ecals_tags.json ({shown(unknown)})")
         notes = [f"{NAME}: {len(ids):,} tracks, {len(tags):,} tags"]
@@ -100,6 +101,13 @@ class Ecals(LabelSource):
                 raise UsageError(f"{where}: {tag!r} has no category")
             categories[tag] = first
         return taxonomy_table(categories)
+
+
+def _tags_of(entry: Any, where: str) -> list[str]:
+    listed = entry.get("tag") if isinstance(entry, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(tag, str) for tag in listed):
+        raise UsageError(f"{where}: has no list 'tag' of text")
+    return listed
 
 
 LABELS = Ecals()
