@@ -24,10 +24,9 @@ def against_datasets(dataset: Known, others: Sequence[Known]) -> tuple[list[dict
     entries, tables = [], [FOUND_ELSEWHERE.empty()]
     learnt = _learnt_by_scheme(dataset)
     rows = np.flatnonzero(dataset.learnt())
-    looked_for = dataset.tracks.take(pa.array(rows))
     for other in others:
-        local = find_tracks(looked_for, dataset.kind, other)
-        found = Found(rows[local.rows], local.others, local.by, local.exact)
+        # All tracks are looked for: one that is learnt from may be the recording of one that is not.
+        found = find_tracks(dataset.tracks, dataset.kind, other).of(dataset.learnt())
         artists = find_artists(dataset.tracks, dataset.kind, other, rows)
         tables += [_track_rows(dataset, other, found, learnt), _artist_rows(other, artists, learnt)]
         measured = other.measured()[found.others]

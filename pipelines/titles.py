@@ -17,6 +17,7 @@ _SAME_RECORDING = re.compile(
     r"(?:(?:\d{4} )?(?:digital |digitally )?remaster(?:ed)?(?: \d{4})?(?: album)?(?: version)?|"
     r"(?:original )?(?:album|lp) version|explicit(?: album)?(?: version)?|explicit content)"
 )
+_ARTICLE_LAST = re.compile(r"^(.*),\s+(the|a|an)$", re.IGNORECASE)
 _NOT_A_WORD = re.compile(r"[^0-9a-z]+")
 _ASCII = str.maketrans({"'": "", "`": "", "&": " and "})
 
@@ -36,6 +37,7 @@ def title_key(title: str) -> str:
         if once == plain:
             break
         plain = once
+    plain = _ARTICLE_LAST.sub(r"\2 \1", plain.strip())
     return _words(plain) or _words(title) or tidy(title)
 
 
