@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ _ID, _AUDIO, _RECORDING, _NAME, _SAME_RECORDING = range(len(EVIDENCE))
 # Ids that nobody uses for something else: the Million Song Dataset's tracks and songs, MTG-Jamendo's tracks.
 _UNMISTAKABLE = r"^(TR[A-Z]{5}[0-9A-F]{11}|SO[A-Z]{5}[0-9A-F]{11}|track_\d{7,8})$"
 _DIGEST = r"^[0-9a-f]{64}$"
+
+_artist_key = lru_cache(maxsize=1 << 20)(artist_key)
 
 Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -198,72 +201,72 @@ def learnt_splits(recipe: Mapping[str, Any], scheme: str) -> frozenset[str]:
     return BESIDE_TRAIN | {split_order(ratios)[0] if ratios else "train"}
 
 
-def find_tracks(tracks: pa.Table, kind: str | None, other: Known) -> Found:
-    """Look for tracks in another dataset.
-
-    Ids count only where both mean the same by them: sources of one kind with published ids, or ids of a form that
-    nobody else uses. Names are compared by artist (spelling, `feat.`, members of a collaboration) and title
-    together; the title's version words are kept. A track of the same recording as one that was found is found.
+class Overlap:
+    """What two datasets have in common. Their artists' names are read once.
 
     Args:
-        tracks: `COLUMNS` of the tracks that are looked for.
+        tracks: `COLUMNS` of all tracks of the dataset that is looked at.
         kind: of their source.
+        other: where they are looked for.
     """
-    measured = other.measured()
-    candidates = _Candidates(other.tracks, other.used(), measured)
-    ids = _id_form(kind, other.kind)
-    parts = [
-        _by_key(by, tracks.column(name), candidates, name, form)
-        for by, name, form in (
-            (_ID, "track_id", ids),
-            (_AUDIO, "audio_sha256", _DIGEST),
-            # Between sources of two kinds a recording's id says something only where it is a digest of the sound.
-            (_RECORDING, "recording_id", f"{ids}|{_DIGEST}"),
-        )
-    ]
-    parts.append(_by_name(tracks, candidates))
-    return _with_same_recordings(tracks, _surest(parts, measured))
 
+    def __init__(self, tracks: pa.Table, kind: str | None, other: Known) -> None:
+        self._tracks, self._kind, self._other = tracks, kind, other
+        self._measured = other.measured()
+        self._our_names, self._their_names = _Names(tracks), _Names(other.tracks)
+        self._our_names.look_for(self._their_names.whole)
+        self._their_names.look_for(self._our_names.whole)
 
-def find_artists(tracks: pa.Table, kind: str | None, other: Known, rows: Rows) -> list[SharedArtist]:
-    """Artists of some tracks who also made a track that the other dataset measures on, in order of their names.
+    def tracks(self) -> Found:
+        """Tracks that are in the other dataset, in one of its splits (anywhere, where it has none).
 
-    Args:
-        tracks: `COLUMNS` of all tracks of the dataset.
-        kind: of their source.
-        rows: the tracks whose artists are looked for.
-    """
-    wanted = np.zeros(tracks.num_rows, np.bool_)
-    wanted[rows] = True
-    measured = other.measured()
-    our_names, their_names = _Names(tracks), _Names(other.tracks)
-    our_names.look_for(their_names.whole)
-    their_names.look_for(our_names.whole)
-    place_of: dict[str, int] = {}
-    for row, key in sorted(their_names.entries(measured)):
-        place_of.setdefault(key, row)
-    found: dict[tuple[str, str], set[int]] = defaultdict(set)
-    first: dict[tuple[str, str], int] = {}
-    for row, key in our_names.entries(wanted, place_of):
-        found["name", key].add(row)
-        first["name", key] = place_of[key]
-    if kind == other.kind and has_published_ids(kind):
-        named = set().union(*found.values())
-        their_id: dict[str, int] = {}
-        for row, artist in _artist_ids(other.tracks, measured):
-            their_id.setdefault(artist, row)
-        for row, artist in _artist_ids(tracks, wanted):
-            if artist in their_id and artist != UNKNOWN_ARTIST and row not in named:
-                found["id", artist].add(row)
-                first["id", artist] = their_id[artist]
-    names = tracks.column("artist_name")
-    shared = []
-    for (by, key), place in sorted(found.items()):
-        listed = sorted(place)
-        name = names[listed[0]].as_py()
-        shown = name if name is not None and artist_key(name) == key else key
-        shared.append(SharedArtist(shown, by, np.array(listed, np.int64), first[by, key]))
-    return sorted(shared, key=lambda artist: (artist.name, artist.by, artist.other))
+        Ids count only where both mean the same by them: sources of one kind with published ids, or ids of a form
+        that nobody else uses. Names are compared by artist (spelling, `feat.`, members of a collaboration) and
+        title together; the title's version words are kept. A track of the same recording as one that was found is
+        found.
+        """
+        candidates = _Candidates(self._other.tracks, self._other.used(), self._measured)
+        ids = _id_form(self._kind, self._other.kind)
+        parts = [
+            _by_key(by, self._tracks.column(name), candidates, name, form)
+            for by, name, form in (
+                (_ID, "track_id", ids),
+                (_AUDIO, "audio_sha256", _DIGEST),
+                # Between sources of two kinds a recording's id says something only where it is a digest of sound.
+                (_RECORDING, "recording_id", f"{ids}|{_DIGEST}"),
+            )
+        ]
+        parts.append(_by_name(self._tracks, self._our_names, candidates, self._their_names))
+        return _with_same_recordings(self._tracks, _surest(parts, self._measured))
+
+    def artists(self, wanted: Flags) -> list[SharedArtist]:
+        """Artists of the tracks with a flag (rows,) who also made a track that the other dataset measures on, in
+        order of their names."""
+        place_of: dict[str, int] = {}
+        for row, key in sorted(self._their_names.entries(self._measured)):
+            place_of.setdefault(key, row)
+        found: dict[tuple[str, str], set[int]] = defaultdict(set)
+        first: dict[tuple[str, str], int] = {}
+        for row, key in self._our_names.entries(wanted, place_of):
+            found["name", key].add(row)
+            first["name", key] = place_of[key]
+        if self._kind == self._other.kind and has_published_ids(self._kind):
+            named = set().union(*found.values())
+            their_id: dict[str, int] = {}
+            for row, artist in _artist_ids(self._other.tracks, self._measured):
+                their_id.setdefault(artist, row)
+            for row, artist in _artist_ids(self._tracks, wanted):
+                if artist in their_id and artist != UNKNOWN_ARTIST and row not in named:
+                    found["id", artist].add(row)
+                    first["id", artist] = their_id[artist]
+        names = self._tracks.column("artist_name")
+        shared = []
+        for (by, key), place in sorted(found.items()):
+            listed = sorted(place)
+            name = names[listed[0]].as_py()
+            shown = name if name is not None and _artist_key(name) == key else key
+            shared.append(SharedArtist(shown, by, np.array(listed, np.int64), first[by, key]))
+        return sorted(shared, key=lambda artist: (artist.name, artist.by, artist.other))
 
 
 def _artist_ids(tracks: pa.Table, flags: Flags) -> Iterator[tuple[int, str]]:
@@ -321,7 +324,7 @@ class _Names:
         self._names: list[str] = encoded.dictionary.to_pylist()
         self._codes = encoded.indices.to_numpy(zero_copy_only=False)
         self._titles = tracks.column("title")
-        self._keys = [set() if is_nobody(name) else {artist_key(name)} for name in self._names]
+        self._keys = [set() if is_nobody(name) else {_artist_key(name)} for name in self._names]
         self._featured: list[tuple[int, str]] = []
         self.whole: set[str] = set().union(*self._keys)
         self._credit(tracks)
@@ -363,11 +366,8 @@ class _Names:
         return found
 
 
-def _by_name(ours: pa.Table, theirs: _Candidates) -> Found:
+def _by_name(ours: pa.Table, our_names: _Names, theirs: _Candidates, their_names: _Names) -> Found:
     """Rows with an artist in common and the same title. Titles are read only where the artists agree."""
-    our_names, their_names = _Names(ours), _Names(theirs.tracks)
-    our_names.look_for(their_names.whole)
-    their_names.look_for(our_names.whole)
     right = their_names.entries(theirs.used)
     left = our_names.entries(np.ones(ours.num_rows, np.bool_), {key for _, key in right})
     artists = {key for _, key in left}
