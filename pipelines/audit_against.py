@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.audit_scheme import LISTED
-from pipelines.overlap import EVIDENCE, Found, Known, SharedArtist, find_artists, find_tracks
+from pipelines.overlap import EVIDENCE, Found, Known, Overlap, SharedArtist
 from schemas.tables import FOUND_ELSEWHERE
 
 
@@ -23,12 +23,11 @@ def against_datasets(dataset: Known, others: Sequence[Known]) -> tuple[list[dict
     """
     entries, tables = [], [FOUND_ELSEWHERE.empty()]
     learnt = _learnt_by_scheme(dataset)
-    rows = np.flatnonzero(dataset.learnt())
-    looked_for = dataset.tracks.take(pa.array(rows))
+    here = dataset.learnt()
     for other in others:
-        local = find_tracks(looked_for, dataset.kind, other)
-        found = Found(rows[local.rows], local.others, local.by, local.exact)
-        artists = find_artists(dataset.tracks, dataset.kind, other, rows)
+        overlap = Overlap(dataset.tracks, dataset.kind, other)
+        # All tracks are looked for: one that is learnt from may be the recording of one that is not.
+        found, artists = overlap.tracks().of(here), overlap.artists(here)
         tables += [_track_rows(dataset, other, found, learnt), _artist_rows(other, artists, learnt)]
         measured = other.measured()[found.others]
         entries.append(

@@ -63,7 +63,7 @@ def export_ids(data: Store, out: Store) -> Mapping[str, int]:
         "format": FORMAT,
         "name": receipt.name,
         "manifest": receipt.manifest,
-        "stages": {name: entry.digest for name, entry in receipt.stages.items()},
+        "stages": [[name, entry.digest] for name, entry in receipt.stages.items() if name != "exclusions"],
         "dataset": {path: entry.sha256 for path, entry in files.items()},
         "files": {name: out.sha256(name) for name in sorted({*rows, MANIFEST_FILE, README_FILE})},
     }
@@ -124,7 +124,7 @@ def _shown(value: Any) -> str:
 
 def _sources_of(receipt: Receipt, content: Mapping[str, Any]) -> list[str]:
     """Where the two builds began to differ: the first of the stages whose digest is another."""
-    for name, digest in content["stages"].items():
+    for name, digest in content["stages"]:
         if name in receipt.stages and receipt.stages[name].digest != digest:
             what = (
                 "its source files or settings are" if name == "source" else "its settings are, or a stage before is"
@@ -138,7 +138,7 @@ def _read_export(export: Store) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(export.read_text(EXPORT_FILE))
         version, files = content["format"], dict(content["files"])
-        known = isinstance(content["name"], str) and isinstance(content["stages"], dict)
+        known = isinstance(content["name"], str) and _are_stages(content["stages"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{where}: is damaged ({error}); export again") from error
     if version != FORMAT or not known or not set(files) <= _OURS:
@@ -147,6 +147,12 @@ def _read_export(export: Store) -> dict[str, Any]:
         if export.size(name) is None or export.sha256(name) != digest:
             raise DataError(f"{export.root}/{name}: is missing or not what {EXPORT_FILE} says; export again")
     return content
+
+
+def _are_stages(stages: Any) -> bool:
+    return isinstance(stages, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in stages
+    )
 
 
 def _require_ours(out: Store, name: str) -> None:

@@ -7,8 +7,9 @@ learnt from them has heard the music that it is then measured on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ _ID, _AUDIO, _RECORDING, _NAME, _SAME_RECORDING = range(len(EVIDENCE))
 # Ids that nobody uses for something else: the Million Song Dataset's tracks and songs, MTG-Jamendo's tracks.
 _UNMISTAKABLE = r"^(TR[A-Z]{5}[0-9A-F]{11}|SO[A-Z]{5}[0-9A-F]{11}|track_\d{7,8})$"
 _DIGEST = r"^[0-9a-f]{64}$"
+
+_artist_key = lru_cache(maxsize=1 << 20)(artist_key)
 
 Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -134,6 +137,11 @@ class Found:
     by: npt.NDArray[np.int8]
     exact: Flags
 
+    def of(self, wanted: Flags) -> Found:
+        """Only those of the tracks with a flag (rows,)."""
+        kept = wanted[self.rows]
+        return Found(self.rows[kept], self.others[kept], self.by[kept], self.exact[kept])
+
 
 @dataclass(frozen=True)
 class SharedArtist:
@@ -193,68 +201,77 @@ def learnt_splits(recipe: Mapping[str, Any], scheme: str) -> frozenset[str]:
     return BESIDE_TRAIN | {split_order(ratios)[0] if ratios else "train"}
 
 
-def find_tracks(tracks: pa.Table, kind: str | None, other: Known) -> Found:
-    """Look for tracks in another dataset.
-
-    Ids count only where both mean the same by them: sources of one kind with published ids, or ids of a form that
-    nobody else uses. Names are compared by artist (spelling, `feat.`, members of a collaboration) and title
-    together; the title's version words are kept. A track of the same recording as one that was found is found.
+class Overlap:
+    """What two datasets have in common. Their artists' names are read once.
 
     Args:
-        tracks: `COLUMNS` of the tracks that are looked for.
+        tracks: `COLUMNS` of all tracks of the dataset that is looked at.
         kind: of their source.
+        other: where they are looked for.
     """
-    used, measured = other.used(), other.measured()
-    theirs = other.tracks.filter(pa.array(used))
-    their_rows = np.flatnonzero(used)
-    ids = _id_form(kind, other.kind)
-    parts = [
-        _by_key(by, theirs, measured[used], tracks.column(name), theirs.column(name), form)
-        for by, name, form in (
-            (_ID, "track_id", ids),
-            (_AUDIO, "audio_sha256", _DIGEST),
-            # Between sources of two kinds a recording's id says something only where it is a digest of the sound.
-            (_RECORDING, "recording_id", f"{ids}|{_DIGEST}"),
-        )
-    ]
-    parts.append(_by_name(tracks, theirs, measured[used]))
-    found = _surest(parts, measured[used])
-    found = _with_same_recordings(tracks, found)
-    return Found(found.rows, their_rows[found.others], found.by, found.exact)
 
+    def __init__(self, tracks: pa.Table, kind: str | None, other: Known) -> None:
+        self._tracks, self._kind, self._other = tracks, kind, other
+        self._measured = other.measured()
+        self._our_names, self._their_names = _Names(tracks), _Names(other.tracks)
+        self._our_names.look_for(self._their_names.whole)
+        self._their_names.look_for(self._our_names.whole)
 
-def find_artists(tracks: pa.Table, kind: str | None, other: Known, rows: Rows) -> list[SharedArtist]:
-    """Artists of some tracks who also made a track that the other dataset measures on, in order of their names."""
-    measured = np.flatnonzero(other.measured())
-    ours, theirs = tracks.take(pa.array(rows)), other.tracks.take(pa.array(measured))
-    our_names, their_names = _Names(ours), _Names(theirs)
-    our_names.look_for(their_names.whole)
-    their_names.look_for(our_names.whole)
-    place_of: dict[str, int] = {}
-    for row, key in sorted(their_names.entries()):
-        place_of.setdefault(key, row)
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    first: dict[tuple[str, str], int] = {}
-    names = ours.column("artist_name").to_pylist()
-    for row, key in sorted(our_names.entries()):
-        if key in place_of:
-            found["name", key].append(row)
+    def tracks(self) -> Found:
+        """Tracks that are in the other dataset, in one of its splits (anywhere, where it has none).
+
+        Ids count only where both mean the same by them: sources of one kind with published ids, or ids of a form
+        that nobody else uses. Names are compared by artist (spelling, `feat.`, members of a collaboration) and
+        title together; the title's version words are kept. A track of the same recording as one that was found is
+        found.
+        """
+        candidates = _Candidates(self._other.tracks, self._other.used(), self._measured)
+        ids = _id_form(self._kind, self._other.kind)
+        parts = [
+            _by_key(by, self._tracks.column(name), candidates, name, form)
+            for by, name, form in (
+                (_ID, "track_id", ids),
+                (_AUDIO, "audio_sha256", _DIGEST),
+                # Between sources of two kinds a recording's id says something only where it is a digest of sound.
+                (_RECORDING, "recording_id", f"{ids}|{_DIGEST}"),
+            )
+        ]
+        parts.append(_by_name(self._tracks, self._our_names, candidates, self._their_names))
+        return _with_same_recordings(self._tracks, _surest(parts, self._measured))
+
+    def artists(self, wanted: Flags) -> list[SharedArtist]:
+        """Artists of the tracks with a flag (rows,) who also made a track that the other dataset measures on, in
+        order of their names."""
+        place_of: dict[str, int] = {}
+        for row, key in sorted(self._their_names.entries(self._measured)):
+            place_of.setdefault(key, row)
+        found: dict[tuple[str, str], set[int]] = defaultdict(set)
+        first: dict[tuple[str, str], int] = {}
+        for row, key in self._our_names.entries(wanted, place_of):
+            found["name", key].add(row)
             first["name", key] = place_of[key]
-    named = {row for listed in found.values() for row in listed}
-    if kind == other.kind and has_published_ids(kind):
-        their_id: dict[str, int] = {}
-        for row, artist in enumerate(theirs.column("artist_id").to_pylist()):
-            their_id.setdefault(artist, row)
-        for row, artist in enumerate(ours.column("artist_id").to_pylist()):
-            if artist in their_id and artist != UNKNOWN_ARTIST and row not in named:
-                found["id", artist].append(row)
-                first["id", artist] = their_id[artist]
-    shared = []
-    for (by, key), listed in found.items():
-        spelt = [names[row] for row in listed if names[row] is not None and artist_key(names[row]) == key]
-        shown = spelt[0] if spelt else key
-        shared.append(SharedArtist(shown, by, rows[listed], int(measured[first[by, key]])))
-    return sorted(shared, key=lambda artist: (artist.name, artist.by, artist.other))
+        if self._kind == self._other.kind and has_published_ids(self._kind):
+            named = set().union(*found.values())
+            their_id: dict[str, int] = {}
+            for row, artist in _artist_ids(self._other.tracks, self._measured):
+                their_id.setdefault(artist, row)
+            for row, artist in _artist_ids(self._tracks, wanted):
+                if artist in their_id and artist != UNKNOWN_ARTIST and row not in named:
+                    found["id", artist].add(row)
+                    first["id", artist] = their_id[artist]
+        names = self._tracks.column("artist_name")
+        shared = []
+        for (by, key), place in sorted(found.items()):
+            listed = sorted(place)
+            name = names[listed[0]].as_py()
+            shown = name if name is not None and _artist_key(name) == key else key
+            shared.append(SharedArtist(shown, by, np.array(listed, np.int64), first[by, key]))
+        return sorted(shared, key=lambda artist: (artist.name, artist.by, artist.other))
+
+
+def _artist_ids(tracks: pa.Table, flags: Flags) -> Iterator[tuple[int, str]]:
+    ids = tracks.column("artist_id").filter(pa.array(flags)).to_pylist()
+    return zip(np.flatnonzero(flags).tolist(), ids, strict=True)
 
 
 def _id_form(kind: str | None, other: str | None) -> str:
@@ -262,17 +279,18 @@ def _id_form(kind: str | None, other: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Part:
-    rows: Rows
-    others: Rows
-    by: npt.NDArray[np.int8]
-    exact: Flags
+class _Candidates:
+    """Where tracks are looked for: `used` (rows,) are those that count, `measured` (rows,) are preferred."""
+
+    tracks: pa.Table
+    used: Flags
+    measured: Flags
 
 
 def _part(
     by: int, rows: Sequence[int] | Rows, others: Sequence[int] | Rows, exact: Sequence[bool] | Flags
-) -> _Part:
-    return _Part(
+) -> Found:
+    return Found(
         np.asarray(rows, np.int64),
         np.asarray(others, np.int64),
         np.full(len(rows), by, np.int8),
@@ -280,12 +298,11 @@ def _part(
     )
 
 
-def _by_key(
-    by: int, theirs: pa.Table, measured: Flags, left: pa.ChunkedArray, right: pa.ChunkedArray, form: str
-) -> _Part:
+def _by_key(by: int, left: pa.ChunkedArray, theirs: _Candidates, name: str, form: str) -> Found:
     """Rows whose keys, where they have the form, are equal."""
-    order = np.lexsort((np.arange(theirs.num_rows), ~measured))  # measured first: the first of equal keys counts
-    keys = _of_form(right, form).take(pa.array(order))
+    order = np.lexsort((~theirs.measured, ~theirs.used))  # measured first: the first of equal keys counts
+    order = order[: int(theirs.used.sum())]
+    keys = _of_form(theirs.tracks.column(name), form).take(pa.array(order))
     place = pc.index_in(_of_form(left, form), value_set=keys, skip_nulls=True)
     rows = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
     others = order[place.drop_null().to_numpy(zero_copy_only=False)]
@@ -307,7 +324,7 @@ class _Names:
         self._names: list[str] = encoded.dictionary.to_pylist()
         self._codes = encoded.indices.to_numpy(zero_copy_only=False)
         self._titles = tracks.column("title")
-        self._keys = [set() if is_nobody(name) else {artist_key(name)} for name in self._names]
+        self._keys = [set() if is_nobody(name) else {_artist_key(name)} for name in self._names]
         self._featured: list[tuple[int, str]] = []
         self.whole: set[str] = set().union(*self._keys)
         self._credit(tracks)
@@ -338,31 +355,26 @@ class _Names:
             featured = featured_in_title(self._titles[row].as_py(), known)
             self._featured += [(row, key) for key in featured]
 
-    def entries(self, wanted: Collection[str] | None = None) -> list[tuple[int, str]]:
-        """(row, key) of every artist of every track; of `wanted` keys only, when given."""
-        kept = [sorted(keys if wanted is None else keys & set(wanted)) for keys in self._keys]
+    def entries(self, flags: Flags, wanted: Collection[str] | None = None) -> list[tuple[int, str]]:
+        """(row, key) of every artist of the tracks with a flag (rows,); of `wanted` keys only, when given."""
+        kept = [sorted(key for key in keys if wanted is None or key in wanted) for keys in self._keys]
         has = np.array([bool(keys) for keys in kept], np.bool_)
-        rows = np.flatnonzero(has[self._codes]) if len(has) else np.empty(0, np.int64)
-        found = [
-            (row, key)
-            for row, code in zip(rows.tolist(), self._codes[rows].tolist(), strict=True)
-            for key in kept[code]
-        ]
-        found += [(row, key) for row, key in self._featured if wanted is None or key in wanted]
+        rows = np.flatnonzero(flags & has[self._codes]) if len(has) else np.empty(0, np.int64)
+        codes = self._codes[rows].tolist()
+        found = [(row, key) for row, code in zip(rows.tolist(), codes, strict=True) for key in kept[code]]
+        found += [(row, key) for row, key in self._featured if flags[row] and (wanted is None or key in wanted)]
         return found
 
 
-def _by_name(ours: pa.Table, theirs: pa.Table, measured: Flags) -> _Part:
+def _by_name(ours: pa.Table, our_names: _Names, theirs: _Candidates, their_names: _Names) -> Found:
     """Rows with an artist in common and the same title. Titles are read only where the artists agree."""
-    our_names, their_names = _Names(ours), _Names(theirs)
-    our_names.look_for(their_names.whole)
-    their_names.look_for(our_names.whole)
-    right = their_names.entries()
-    left = our_names.entries({key for _, key in right})
+    right = their_names.entries(theirs.used)
+    left = our_names.entries(np.ones(ours.num_rows, np.bool_), {key for _, key in right})
     artists = {key for _, key in left}
     right = [(row, key) for row, key in right if key in artists]
-    our_titles, their_titles = _titles(ours, (row for row, _ in left)), _titles(theirs, (row for row, _ in right))
-    our_seconds, their_seconds = _seconds(ours), _seconds(theirs)
+    our_titles = _titles(ours, (row for row, _ in left))
+    their_titles = _titles(theirs.tracks, (row for row, _ in right))
+    our_seconds, their_seconds = _seconds(ours), _seconds(theirs.tracks)
     holding: dict[tuple[str, str], set[int]] = defaultdict(set)
     for row, artist in right:
         if their_titles[row]:
@@ -371,7 +383,7 @@ def _by_name(ours: pa.Table, theirs: pa.Table, measured: Flags) -> _Part:
     for row, artist in left:
         for other in sorted(holding.get((artist, our_titles[row]), ())):
             near = abs(our_seconds[row] - their_seconds[other]) <= SECONDS_APART  # NaN, not known, is not near
-            rank = (not measured[other], not near, other)
+            rank = (not theirs.measured[other], not near, other)
             found[row] = min(found.get(row, rank), rank)
     listed = sorted(found)
     return _part(_NAME, listed, [found[row][2] for row in listed], [not found[row][1] for row in listed])
@@ -381,7 +393,8 @@ def _titles(tracks: pa.Table, rows: Iterable[int]) -> dict[int, str]:
     wanted = sorted(set(rows))
     titles = pc.fill_null(tracks.column("title").take(pa.array(wanted, pa.int64())), "")
     encoded = titles.combine_chunks().dictionary_encode()
-    keys = [title_key(title) for title in encoded.dictionary.to_pylist()]
+    # Without spaces, for one types `A.B.C.` and another `ABC`; the artist is the same.
+    keys = [title_key(title).replace(" ", "") for title in encoded.dictionary.to_pylist()]
     return {row: keys[code] for row, code in zip(wanted, encoded.indices.to_pylist(), strict=True)}
 
 
@@ -389,7 +402,7 @@ def _seconds(tracks: pa.Table) -> list[float]:
     return pc.fill_null(tracks.column("duration_s"), float("nan")).to_pylist()  # type: ignore[no-any-return]
 
 
-def _surest(parts: Sequence[_Part], measured: Flags) -> _Part:
+def _surest(parts: Sequence[Found], measured: Flags) -> Found:
     """Of all that was found for a row, what is measured on, then exact, then by the surest evidence."""
     rows = np.concatenate([part.rows for part in parts])
     others = np.concatenate([part.others for part in parts])
@@ -397,10 +410,10 @@ def _surest(parts: Sequence[_Part], measured: Flags) -> _Part:
     exact = np.concatenate([part.exact for part in parts])
     order = np.lexsort((others, by, ~exact, ~measured[others], rows))
     first = order[np.unique(rows[order], return_index=True)[1]]
-    return _Part(rows[first], others[first], by[first], exact[first])
+    return Found(rows[first], others[first], by[first], exact[first])
 
 
-def _with_same_recordings(tracks: pa.Table, found: _Part) -> _Part:
+def _with_same_recordings(tracks: pa.Table, found: Found) -> Found:
     """Add the tracks whose recording is that of a track which was found."""
     if not len(found.rows):
         return found
@@ -412,5 +425,5 @@ def _with_same_recordings(tracks: pa.Table, found: _Part) -> _Part:
     source = place[rows].astype(np.int64)
     added = _part(_SAME_RECORDING, rows, found.others[source], found.exact[source])
     order = np.argsort(np.concatenate([found.rows, added.rows]), kind="stable")
-    joined = (np.concatenate([getattr(found, name), getattr(added, name)])[order] for name in _Part.__annotations__)
-    return _Part(*joined)
+    joined = (np.concatenate([getattr(found, name), getattr(added, name)])[order] for name in Found.__annotations__)
+    return Found(*joined)

@@ -17,6 +17,9 @@ _SAME_RECORDING = re.compile(
     r"(?:(?:\d{4} )?(?:digital |digitally )?remaster(?:ed)?(?: \d{4})?(?: album)?(?: version)?|"
     r"(?:original )?(?:album|lp) version|explicit(?: album)?(?: version)?|explicit content)"
 )
+_ARTICLE_LAST = re.compile(r"^(.*),\s+(the|a|an)$", re.IGNORECASE)
+# What any of the above begins with: most titles have none of it.
+_MARKED = re.compile(r"[(\[,-]|feat|ft", re.IGNORECASE)
 _NOT_A_WORD = re.compile(r"[^0-9a-z]+")
 _ASCII = str.maketrans({"'": "", "`": "", "&": " and "})
 
@@ -28,6 +31,8 @@ def title_key(title: str) -> str:
     Version words (`live`, `remix`, `acoustic`) are kept: they name another recording. A title of signs alone
     keeps them; an empty one gives an empty key.
     """
+    if title.isascii() and title.isprintable() and not _MARKED.search(title):
+        return _words(title) or tidy(title)
     plain = title
     for pattern in (_FEATURED_IN_BRACKETS, _FEATURED_BEFORE, _FEATURED_AT_END):
         plain = pattern.sub(" ", plain) if "f" in plain or "F" in plain else plain
@@ -36,6 +41,7 @@ def title_key(title: str) -> str:
         if once == plain:
             break
         plain = once
+    plain = _ARTICLE_LAST.sub(r"\2 \1", plain.strip())
     return _words(plain) or _words(title) or tidy(title)
 
 

@@ -179,7 +179,9 @@ def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:
     total = sum(ratios.values())
     if abs(total - 1) > RATIO_TOLERANCE + 1e-12:
         raise ValueError(f"the ratios sum to {total:g}, not to 1")
-    return {name: ratios[name] / total for name in split_order(ratios)}
+    # What sums to 1 but for rounding is kept: a recipe that was written down and read again is the same recipe.
+    scale = 1.0 if abs(total - 1) <= 1e-12 else total
+    return {name: ratios[name] / scale for name in split_order(ratios)}
 
 
 def split_order(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.locations import store_at
-from pipelines.overlap import EVIDENCE, Known, find_tracks, known_digest, read_known
+from pipelines.overlap import EVIDENCE, Known, Overlap, known_digest, read_known
 from schemas.digests import digest_of
 from schemas.errors import UsageError
 from schemas.reasons import Reason
@@ -77,7 +77,7 @@ def contaminated(
 
 
 def _found_in(tracks: pa.Table, kind: str | None, known: Known) -> list[tuple[int, str]]:
-    found = find_tracks(tracks, kind, known)
+    found = Overlap(tracks, kind, known).tracks()
     places = known.places(found.others.tolist())
     ids = known.tracks.column("track_id").take(pa.array(found.others)).to_pylist()
     details = []

@@ -268,10 +268,11 @@ def test_a_leak_fails_again_when_everything_stands(data: Path, command: Command,
     audited = json.loads((data / "audit.json").read_text())
     audited["schemes"][0]["shared"]["artists"]["count"] = 1
     (data / "audit.json").write_text(json.dumps(audited))
+    (data / "leaks.parquet").write_bytes(b"where the leak is listed")
     assert command("build", "demo", "--out", data, *small).code == 1
 
 
-@pytest.mark.parametrize("view", ["audit.json", "report.html", "README.md"])
+@pytest.mark.parametrize("view", ["audit.json", "report.html", "README.md", "metadata.json"])
 def test_a_lost_view_is_drawn_again(data: Path, command: Command, small: Sequence[str], view: str) -> None:
     good = (data / view).read_bytes()
     (data / view).unlink()

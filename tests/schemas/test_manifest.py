@@ -196,3 +196,11 @@ def test_suggestions_are_close_or_few() -> None:
     assert suggest("zzz", ["b", "a"]) == "; known: a, b"
     assert suggest("zzz", map(str, range(100))) == ""
     assert suggest("zzz", []) == ""
+
+
+@given(st.dictionaries(st.sampled_from(["train", "valid", "test", "a", "b"]), st.integers(1, 999), min_size=1))
+def test_ratios_that_were_written_down_and_read_again_are_the_same(parts: dict[str, int]) -> None:
+    total = sum(parts.values())
+    once = normalised_ratios({name: part / total for name, part in parts.items()})
+    assert normalised_ratios(once) == once
+    assert sum(once.values()) == pytest.approx(1)
