@@ -100,18 +100,25 @@ def split(
 @app.command()
 def audit(
     directory: Annotated[str, typer.Argument(help="A dataset directory.")],
-    strict: Annotated[bool, typer.Option("--strict", help="Fail when a published split leaks, too.")] = False,
+    against: Annotated[
+        list[str], typer.Option("--against", help="A dataset whose tracks this one should not learn from.")
+    ] = [],  # noqa: B006
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on a published split's leaks and on shared artists, too.")
+    ] = False,
 ) -> None:
-    """Count what splits share, and how each follows the whole. Exit 1 on a leak."""
+    """Count what splits share with each other and with other datasets. Exit 1 on a leak."""
     from pipelines import cli
 
-    cli.audit(directory, strict=strict)
+    cli.audit(directory, against=against, strict=strict)
 
 
 @app.command()
 def verify(
     directory: Annotated[str, typer.Argument(help="A dataset directory.")],
-    against: Annotated[str | None, typer.Option("--against", help="Another build of it, to compare.")] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Another build of it, or an export of its ids.")
+    ] = None,
     workers: Workers = None,
 ) -> None:
     """Read every file that the receipt lists: checksums and schemas. Exit 1 when something differs."""
@@ -121,8 +128,25 @@ def verify(
 
 
 @app.command()
+def export(
+    directory: Annotated[str, typer.Argument(help="A dataset directory.")],
+    out: Annotated[str, typer.Option("--out", help="The folder to write.")],
+    ids_only: Annotated[
+        bool, typer.Option("--ids-only", help="Ids, splits and the recipe; no annotation.")
+    ] = False,
+) -> None:
+    """Write ids and splits of a dataset, without annotations that may not be passed on, and how to rebuild it."""
+    from pipelines import cli
+    from schemas.errors import UsageError
+
+    if not ids_only:
+        raise UsageError("export: only ids are exported; say --ids-only (a whole dataset is a directory to copy)")
+    cli.export(directory, out)
+
+
+@app.command()
 def report(directory: Annotated[str, typer.Argument(help="A dataset directory.")]) -> None:
-    """Write the dataset's page (report.html) and card (README.md)."""
+    """Write the dataset's page (report.html), card (README.md) and Croissant description (metadata.json)."""
     from pipelines import cli
 
     cli.report(directory)

@@ -1,105 +1,114 @@
-"""`tracklore audit`: what leaks from one split into another, and how each split follows the whole."""
+"""`tracklore audit`: what leaks from split to split or is in another dataset, and how splits follow the whole."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pipelines.splits.measures import label_counts, label_distance, share_deviation
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.audit_against import against_datasets, found_artists, found_tracks
+from pipelines.audit_scheme import FEW_ARTISTS, audit_scheme, audited
+from pipelines.overlap import COLUMNS, Known, known_of, learnt_splits, read_known
 from schemas.digests import canonical_json
 from schemas.errors import UsageError
-from schemas.manifest import split_order
 from schemas.receipt import RECEIPT_FILE, require_receipt
 from schemas.store import Store
-from schemas.tables import LABELS, SPLITS, TAGS, TRACKS
+from schemas.table import TableSchema
+from schemas.tables import FOUND_ELSEWHERE, LABELS, LEAKS, SPLITS, TAGS, TRACKS
+
+__all__ = ["AUDIT_FILE", "DEFAULT_SCHEME", "FEW_ARTISTS", "audit", "leaks"]
 
 AUDIT_FILE = "audit.json"
 DEFAULT_SCHEME = "default"
-FEW_ARTISTS = 5
-_LISTED = 20
-# What a model may learn from: a leak is something that one of these shares with a split that it is measured on.
-_BESIDE_TRAIN = frozenset({"extra", "student"})
-_UNUSED = "none"
+# Made here, so they may not leak; what others published may, and is told.
+OUR_SCHEMES = frozenset({DEFAULT_SCHEME, "kfold"})
 
 
-def audit(out: Store) -> dict[str, Any]:
-    """Audit a dataset, write `audit.json`, and return its content. Shares are held against the recipe's ratios.
+def audit(out: Store, against: Sequence[Store] = ()) -> dict[str, Any]:
+    """Audit a dataset; write `audit.json`, and `leaks.parquet` and `found_elsewhere.parquet` where there is
+    something to list in them. Shares are held against the recipe's ratios.
+
+    Args:
+        against: datasets whose tracks this one should not learn from.
+
+    Returns:
+        the content of `audit.json`.
 
     Raises:
         UsageError: there is no dataset, or it has no splits.
+        DataError: a table is missing, damaged or of another version.
     """
     receipt = require_receipt(out)
     if "splits" not in receipt.stages:
         raise UsageError(f"{out.root}: the dataset has no splits; make them with tracklore build --only splits")
-    ratios = receipt.recipe.get("splits", {}).get("ratios")
-    tracks = {
-        row["track_id"]: row for row in TRACKS.read(out, ["track_id", "artist_id", "recording_id"]).to_pylist()
-    }
-    labels = {row["track_id"]: row for row in LABELS.read(out).to_pylist()}
+    ratios = (receipt.recipe.get("splits") or {}).get("ratios")
+    others = _others(out, against)
+    tracks = TRACKS.read(
+        out, list(COLUMNS) if others else ["track_id", "artist_id", "collaborators", "recording_id"]
+    )
+    splits = SPLITS.read(out)
     vocabulary = TAGS.read(out, ["tag"]).column("tag").to_pylist()
-    assigned: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
-    for row in SPLITS.read(out).to_pylist():
-        assigned[row["scheme"], row["fold"]][row["track_id"]] = row["split"]
-    schemes = [
-        {
-            "scheme": scheme,
-            "fold": fold,
-            **audit_scheme(splits, tracks, labels, vocabulary, ratios if scheme == DEFAULT_SCHEME else None),
-        }
-        for (scheme, fold), splits in sorted(assigned.items())
-    ]
+    dataset = audited(tracks, LABELS.read(out), vocabulary)
+    schemes, leaks = [], [LEAKS.empty()]
+    for scheme, fold, assigned in each_scheme(splits):
+        learnt_from = learnt_splits(receipt.recipe, scheme)
+        content, found = audit_scheme(dataset, assigned, learnt_from, ratios if scheme == DEFAULT_SCHEME else None)
+        schemes.append({"scheme": scheme, "fold": fold, **content})
+        leaks += [_with_scheme(table, scheme, fold) for table in found]
     content = {"name": receipt.name, "receipt": out.sha256(RECEIPT_FILE), "schemes": schemes}
+    _write_listing(out, LEAKS, pa.concat_tables(leaks))
+    elsewhere = FOUND_ELSEWHERE.empty()
+    if others:
+        content["against"], elsewhere = against_datasets(known_of(receipt, tracks, splits), others)
+    _write_listing(out, FOUND_ELSEWHERE, elsewhere)
     out.write_text(AUDIT_FILE, canonical_json(content) + "\n")
     return content
 
 
-def audit_scheme(
-    splits: Mapping[str, str],
-    tracks: Mapping[str, Mapping[str, Any]],
-    labels: Mapping[str, Mapping[str, Any]],
-    vocabulary: Sequence[str],
-    ratios: Mapping[str, float] | None,
-) -> dict[str, Any]:
-    """Audit one assignment of tracks to splits."""
-    learnt_from = _BESIDE_TRAIN | {split_order(ratios)[0] if ratios else "train"}
-    used = {track: split for track, split in splits.items() if split != _UNUSED and track in tracks}
-    names = split_order(set(used.values()))
-    labelled = {t: s for t, s in used.items() if t in labels and labels[t]["caption"] is not None}
-    order = sorted(labelled)
-    tags = [labels[track]["tags"] for track in order]
-    counted = [name for name in names if name in set(labelled.values())]
-    counts, sizes = label_counts(tags, [labelled[track] for track in order], counted, vocabulary)
-    shares = dict(zip(counted, (sizes / max(1, sizes.sum())).tolist(), strict=True))
-    wanted = ratios if ratios and set(counted) <= set(ratios) else shares
-    mean, largest = share_deviation(counts, wanted, counted) if counted else (0.0, 0.0)
-    artists = {name: {tracks[t]["artist_id"] for t, s in used.items() if s == name} for name in names}
-    return {
-        "splits": {
-            name: {
-                "tracks": sum(split == name for split in used.values()),
-                "labelled": int(sizes[counted.index(name)]) if name in counted else 0,
-                "artists": len(artists[name]),
-                "share": shares.get(name, 0.0),
-                "tags": int((counts[counted.index(name)] > 0).sum()) if name in counted else 0,
-            }
-            for name in names
-        },
-        "shared": {
-            "artists": _shared({t: tracks[t]["artist_id"] for t in used}, used, learnt_from),
-            "recordings": _shared({t: tracks[t]["recording_id"] for t in used}, used, learnt_from),
-            "captions": _shared({t: labels[t]["caption"] for t in labelled}, used, learnt_from)["count"],
-        },
-        "label_distance": label_distance(counts, sizes) if counted else 0.0,
-        "share_deviation": {"mean": mean, "largest": largest},
-        "shares_by_tag": {
-            tag: {name: int(counts[i, column]) for i, name in enumerate(counted)}
-            for column, tag in enumerate(vocabulary)
-        },
-        "few_artists": _few_artists(
-            labelled, tracks, labels, [name for name in counted if name not in learnt_from]
-        ),
-    }
+def listings(content: Mapping[str, Any]) -> list[str]:
+    """The tables beside `audit.json` that it speaks of."""
+    shared = [entry["shared"] for entry in content["schemes"]]
+    some = any(row["artists"]["count"] or row["recordings"]["count"] or row["captions"] for row in shared)
+    found = [row for entry in content.get("against", []) for row in entry["schemes"]]
+    elsewhere = any(row["found"]["count"] or row["artists"]["count"] for row in found)
+    return [LEAKS.filename] * some + [FOUND_ELSEWHERE.filename] * elsewhere
+
+
+def _others(out: Store, against: Sequence[Store]) -> list[Known]:
+    for store in against:
+        if store.full("x") == out.full("x"):
+            raise UsageError(f"{store.root}: is the dataset itself; give another one to hold it against")
+    found = {known.digest: known for known in (read_known(store) for store in against)}
+    named = Counter(known.name for known in found.values())
+    # Two datasets of one name, such as two builds of a recipe, are told apart by what they hold.
+    told = [
+        known if named[known.name] == 1 else replace(known, name=f"{known.name}@{known.digest[:8]}")
+        for known in found.values()
+    ]
+    return sorted(told, key=lambda known: known.name)
+
+
+def _write_listing(out: Store, schema: TableSchema, table: pa.Table) -> None:
+    if table.num_rows:
+        schema.write(out, table)
+    else:
+        out.remove(schema.filename)
+
+
+def each_scheme(splits: pa.Table) -> list[tuple[str, int, pa.Table]]:
+    """Every (scheme, fold) of a table `splits`, in order, with its rows."""
+    named = (
+        splits.group_by(["scheme", "fold"]).aggregate([]).sort_by([("scheme", "ascending"), ("fold", "ascending")])
+    )
+    found = []
+    for scheme, fold in zip(named.column("scheme").to_pylist(), named.column("fold").to_pylist(), strict=True):
+        kept = pc.and_(pc.equal(splits.column("scheme"), scheme), pc.equal(splits.column("fold"), fold))
+        found.append((scheme, fold, splits.filter(kept)))
+    return found
 
 
 def leaks(content: Mapping[str, Any], scheme: str = DEFAULT_SCHEME) -> int:
@@ -108,31 +117,26 @@ def leaks(content: Mapping[str, Any], scheme: str = DEFAULT_SCHEME) -> int:
     return sum(shared["artists"]["count"] + shared["recordings"]["count"] for shared in found)
 
 
-def _shared(keys: Mapping[str, str], splits: Mapping[str, str], learnt_from: frozenset[str]) -> dict[str, Any]:
-    """Keys that lie in two splits of which not both are learnt from."""
-    places: dict[str, set[str]] = defaultdict(set)
-    for track, key in keys.items():
-        places[key].add(splits[track])
-    leaking = {key: sorted(found) for key, found in places.items() if len(found) > 1 and not found <= learnt_from}
-    listed = sorted(leaking)[:_LISTED]
-    return {"count": len(leaking), "first": {key: leaking[key] for key in listed}}
+def problems(content: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What the audit found, a clause each: (what fails a check, what is a warning unless checks are strict)."""
+    grave: list[str] = []
+    slight: list[str] = []
+    for scheme in sorted({entry["scheme"] for entry in content["schemes"]}):
+        told = grave if scheme in OUR_SCHEMES else slight
+        found = leaks(content, scheme)
+        if found:
+            told.append(f"the split {scheme!r} shares {found} artists or recordings; see {LEAKS.filename}")
+        for entry in content.get("against", []):
+            tracks, artists = found_tracks(entry, scheme), found_artists(entry, scheme)
+            see = f"{entry['name']!r}; see {FOUND_ELSEWHERE.filename}"
+            if tracks:
+                told.append(f"the split {scheme!r} learns from {tracks} tracks of {see}")
+            if artists:
+                slight.append(f"the split {scheme!r} learns from {artists} artists of {see}")
+    return grave, slight
 
 
-def _few_artists(
-    splits: Mapping[str, str],
-    tracks: Mapping[str, Mapping[str, Any]],
-    labels: Mapping[str, Mapping[str, Any]],
-    names: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Tags that a measured split has from fewer than five artists, or half from one: no basis for a number."""
-    artists: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for track, split in splits.items():
-        if split in names:
-            for tag in labels[track]["tags"]:
-                artists[tag, split][tracks[track]["artist_id"]] += 1
-    rows = []
-    for (tag, split), counts in sorted(artists.items()):
-        most = max(counts.values()) / sum(counts.values())
-        if len(counts) < FEW_ARTISTS or most >= 0.5:
-            rows.append({"tag": tag, "split": split, "artists": len(counts), "largest_share": most})
-    return rows
+def _with_scheme(table: pa.Table, scheme: str, fold: int) -> pa.Table:
+    columns = {"scheme": pa.array([scheme] * table.num_rows, pa.string())}
+    columns["fold"] = pa.array([fold] * table.num_rows, pa.int32())
+    return LEAKS.conform(pa.table({**columns, **{name: table.column(name) for name in table.column_names}}))

@@ -36,6 +36,7 @@ def build(
     from pipelines.engine import DEFAULT_RUNNER, Engine, check_flags, check_runner
     from pipelines.progress import Reporter
     from pipelines.show import console, show_plan, show_result
+    from pipelines.splits.apart import other_datasets
     from pipelines.views import standing_audit, write_views
     from schemas.manifest import load_manifest
     from schemas.store import Store
@@ -54,7 +55,10 @@ def build(
     if not result.worked:
         console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
     if content is None:
-        content = write_views(request.out)
+        others = (
+            other_datasets(loaded.splits.apart_from, base, request.out) if "splits" in result.receipt.stages else []
+        )
+        content = write_views(request.out, others)
     if result.worked or always_tell:
         show_result(console(), request.out, result.receipt, content)
     if content is not None:
@@ -62,7 +66,7 @@ def build(
 
 
 def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
-    """Make paths of `source` that were typed start where the user stands; those of the manifest start there."""
+    """Make paths that were typed start where the user stands; those of the manifest start where it lies."""
     from pipelines.sources.base import source_class
     from schemas.manifest import load_manifest
 
@@ -72,8 +76,15 @@ def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     for setting in settings:
         key, _, value = setting.partition("=")
         here = key in keys and "://" not in value and value not in ("", "null", "~")
-        made.append(f"{key}={json.dumps(str(Path(value).expanduser().absolute()))}" if here else setting)
+        if key == "splits.apart_from":
+            made.append(f"{key}={json.dumps([_absolute(path) for path in loaded.splits.apart_from])}")
+        else:
+            made.append(f"{key}={json.dumps(_absolute(value))}" if here else setting)
     return made
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
 def split(
@@ -133,18 +144,22 @@ def parse_ratios(ratios: Sequence[str]) -> dict[str, float]:
         raise UsageError(f"--ratio: {error}") from error
 
 
-def audit(directory: str, *, strict: bool = False) -> None:
+def audit(directory: str, *, against: Sequence[str] = (), strict: bool = False) -> None:
     """`tracklore audit`.
 
+    Args:
+        against: directories of datasets whose tracks this one should not learn from.
+
     Raises:
-        UsageError: there is no dataset with splits.
-        DataError: the default split shares an artist or a recording; with `strict`, any split does.
+        UsageError: there is no dataset with splits, or one of the others is no dataset.
+        DataError: a split of ours shares an artist or a recording, or learns from a track of another dataset; with
+            `strict`, any split does, or an artist is shared with what another dataset measures on.
     """
     from pipelines.audit import audit as run_audit
     from pipelines.show import console, show_audit
     from schemas.store import Store
 
-    content = run_audit(Store(directory))
+    content = run_audit(Store(directory), [Store(other) for other in against])
     show_audit(console(), content)
     _refuse_leaks(directory, content, strict=strict)
 
@@ -152,10 +167,14 @@ def audit(directory: str, *, strict: bool = False) -> None:
 def verify(directory: str, *, against: str | None = None, workers: int | None = None) -> None:
     """`tracklore verify`.
 
+    Args:
+        against: another build of the dataset, or an export of its ids.
+
     Raises:
         UsageError: there is no dataset.
         DataError: a file is not what the receipt says, or two builds differ.
     """
+    from pipelines.export import differences, is_export
     from pipelines.progress import Reporter
     from pipelines.show import console
     from pipelines.verify import compare
@@ -165,12 +184,29 @@ def verify(directory: str, *, against: str | None = None, workers: int | None = 
     result = run_verify(Store(directory), Reporter(), _workers(workers))
     problems = list(result.problems)
     if against is not None:
-        problems += compare(Store(directory), Store(against))
+        hold = differences if is_export(Store(against)) else compare
+        problems += hold(Store(directory), Store(against))
     for line in problems:
         console().print(line, markup=False, highlight=False, soft_wrap=True)
     if problems:
         raise DataError(f"{directory}: {len(problems)} problems in {result.files} files")
     console().print(f"{directory}: {result.files} files, {result.bytes:,} bytes: all as the receipt says")
+
+
+def export(directory: str, out: str) -> None:
+    """`tracklore export --ids-only`.
+
+    Raises:
+        UsageError: there is no dataset with splits, or `out` holds something else.
+        DataError: a table is missing or damaged.
+    """
+    from pipelines.export import export_ids
+    from pipelines.show import console
+    from schemas.store import Store
+
+    rows = export_ids(Store(directory), Store(out))
+    told = ", ".join(f"{name} ({count:,} rows)" for name, count in rows.items())
+    console().print(f"{out}: {told}, manifest.yaml and export.json written", markup=False, soft_wrap=True)
 
 
 def report(directory: str) -> None:
@@ -184,7 +220,7 @@ def report(directory: str) -> None:
     from schemas.store import Store
 
     write_views(Store(directory))
-    console().print(f"{directory}/report.html and README.md written", markup=False, soft_wrap=True)
+    console().print(f"{directory}/report.html, README.md and metadata.json written", markup=False, soft_wrap=True)
 
 
 def _workers(workers: int | None) -> int:
@@ -194,11 +230,8 @@ def _workers(workers: int | None) -> int:
 
 
 def _refuse_leaks(directory: str, content: Mapping[str, Any], *, strict: bool) -> None:
-    from pipelines.audit import DEFAULT_SCHEME, leaks
+    from pipelines.audit import problems
 
-    for scheme in sorted({entry["scheme"] for entry in content["schemes"]}):
-        found = leaks(content, scheme)
-        if found and (strict or scheme == DEFAULT_SCHEME):
-            raise DataError(
-                f"{directory}: the split {scheme!r} shares {found} artists or recordings; see audit.json"
-            )
+    grave, slight = problems(content)
+    if grave or (strict and slight):
+        raise DataError(f"{directory}: {'; '.join([*grave, *slight] if strict else grave)}")

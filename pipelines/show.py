@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.audit import problems
 from pipelines.splits.measures import label_counts, label_distance, share_deviation
 from schemas.reasons import Reason
 from schemas.receipt import Receipt
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS
+
+FIRST_SHARED = 5
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -115,8 +118,11 @@ def show_audit(out_console: Console, content: Mapping[str, Any]) -> None:
             soft_wrap=True,
         )
         for kind in ("artists", "recordings"):
-            for key, places in list(shared[kind]["first"].items())[:5]:
+            for key, places in list(shared[kind]["first"].items())[:FIRST_SHARED]:
                 out_console.print(f"  {kind[:-1]} {key!r} is in {', '.join(places)}", markup=False, highlight=False)
+            more = shared[kind]["count"] - FIRST_SHARED
+            if more > 0:
+                out_console.print(f"  and {more:,} {kind} more; see leaks.parquet", highlight=False)
         few = entry["few_artists"]
         if few:
             out_console.print(
@@ -126,3 +132,27 @@ def show_audit(out_console: Console, content: Mapping[str, Any]) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+    for line in [*against_lines(content), *(f"warning: {text}" for text in problems(content)[1])]:
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def against_lines(content: Mapping[str, Any]) -> list[str]:
+    """What of other datasets is learnt from here: a line for each dataset and scheme, then the first tracks."""
+    lines = []
+    for entry in content.get("against", []):
+        for row in entry["schemes"]:
+            found, artists = row["found"], row["artists"]["count"]
+            lines.append(
+                f"against {entry['name']!r}: the split {row['scheme']!r} learns from {found['count']:,} of its "
+                f"{entry['tracks']:,} tracks ({found['measured']:,} measured on there; {found['exact']:,} exact, "
+                f"{found['count'] - found['exact']:,} likely) and shares {artists:,} artists with what it measures"
+            )
+            lines += [
+                f"  {first['track']!r} is {first['other']!r} ({', '.join(first['splits'])}): "
+                f"{first['confidence']}, by {first['by'].replace('_', ' ')}"
+                for first in found["first"][:FIRST_SHARED]
+            ]
+            more = found["count"] - FIRST_SHARED
+            if more > 0:
+                lines.append(f"  and {more:,} tracks more; see found_elsewhere.parquet")
+    return lines

@@ -109,6 +109,10 @@ class Store:
         """Whether there is a file (or folder) of that name."""
         return bool(self._located[0].exists(self.full(relative)))
 
+    def is_folder(self, relative: str) -> bool:
+        """Whether there is a folder of that name."""
+        return bool(self._located[0].isdir(self.full(relative)))
+
     def root_exists(self) -> bool:
         """Whether the folder itself is there."""
         return bool(self._located[0].exists(self._located[1]))

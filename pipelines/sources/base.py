@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.discovery import modules_that_define
 from pipelines.engine import Engine
+from pipelines.locations import store_at
 from pipelines.progress import Reporter
 from schemas.errors import UsageError, suggest
 from schemas.manifest import SourceSection, validated
@@ -84,14 +85,7 @@ class SourceContext:
         Raises:
             UsageError: there is no such folder.
         """
-        if "://" not in uri:
-            path = Path(uri).expanduser()
-            path = path if path.is_absolute() or self.base is None else self.base / path
-            uri = str(path)
-        store = Store(uri)
-        if not store.root_exists():
-            raise UsageError(f"{key}: {uri} is no folder; set it with --set {key}=DIR")
-        return store
+        return store_at(uri, self.base, key)
 
 
 class Source(ABC):
@@ -101,11 +95,14 @@ class Source(ABC):
         VERSION: raised when what it reads from the same files changes.
         Settings: its keys in the manifest.
         LOCATION_KEYS: those keys that say where things lie, and so enter no digest.
+        PUBLISHED_IDS: whether its track ids are its publishers', so that two datasets of one kind that hold an id
+            hold one track; not when they come from a user's own files.
     """
 
     VERSION: ClassVar[int]
     Settings: ClassVar[type[SourceSettings]]
     LOCATION_KEYS: ClassVar[frozenset[str]] = frozenset({"path"})
+    PUBLISHED_IDS: ClassVar[bool] = False
 
     def __init__(self, settings: Any, context: SourceContext) -> None:
         self.settings = settings
@@ -144,3 +141,11 @@ def source_class(section: SourceSection, where: str) -> tuple[type[Source], Sour
     module = importlib.import_module(f"pipelines.sources.{section.kind}")
     cls: type[Source] = module.SOURCE
     return cls, validated(cls.Settings, section.model_dump(), where, "source")
+
+
+def has_published_ids(kind: object) -> bool:
+    """Whether sources of this kind give their publishers' ids; False for a kind that is not known here."""
+    if not isinstance(kind, str) or kind not in source_kinds():
+        return False
+    module = importlib.import_module(f"pipelines.sources.{kind}")
+    return bool(module.SOURCE.PUBLISHED_IDS)

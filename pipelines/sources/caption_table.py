@@ -5,7 +5,7 @@ CSV, TSV, JSON lines and Parquet, by the file's ending. The manifest says which 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Annotated, Any, cast
@@ -16,20 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
+from pipelines.sources.random_split import random_split, random_split_note
+from pipelines.sources.row_buffer import RowBuffer
 from pipelines.sources.table_rows import FORMATS, NotATableError, cell_list, cell_text, table_rows
-from schemas.digests import stable_hash
 from schemas.errors import UsageError
 from schemas.manifest import normalised_ratios
 from schemas.reasons import Reason
 from schemas.store import OutsideStoreError, relative_path
-from schemas.table import TableSchema
 from schemas.tables import ANNOTATIONS, CAPTIONS, EXCLUSIONS, PUBLISHED, TRACKS
 
 SPLITS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid",
           "dev": "valid", "test": "test", "evaluation": "test"}  # fmt: skip
 OUR_SPLITS = ("train", "valid", "test", "extra", "student", "none")
-RANDOM = "random"
-_ROWS_AT_ONCE = 50_000
 _PLACEHOLDER = "{id}"
 Columns = str | list[str] | None
 
@@ -164,38 +162,38 @@ class CaptionTable(PublishedFiles):
         return names or [pattern]
 
     def read(self) -> SourceTables:
-        rows = _Rows()
+        rows, seen = RowBuffer(), set[str]()
         for file in self._own.files:
             for path in self._matching(file.name):
-                self._read_file(path, file.split, rows)
-        tracks = rows.table(TRACKS, "tracks")
-        published = rows.table(PUBLISHED, "published")
+                self._read_file(path, file.split, rows, seen)
+        tracks, published = rows.table(TRACKS), rows.table(PUBLISHED)
         if self._own.random is not None:
-            ids = tracks.column("track_id").to_pylist()
-            published = pa.concat_tables([published, _random_split(ids, self._own.random, self._own.random_seed)])
+            drawn = random_split(seen, self._own.random, self._own.random_seed)
+            published = pa.concat_tables([published, drawn])
         return SourceTables(
             tracks,
-            rows.table(ANNOTATIONS, "annotations"),
-            rows.table(EXCLUSIONS, "exclusions"),
+            rows.table(ANNOTATIONS),
+            rows.table(EXCLUSIONS),
             published=published if published.num_rows else None,
-            captions=rows.table(CAPTIONS, "captions"),
-            notes=self._notes(rows),
+            captions=rows.table(CAPTIONS),
+            notes=self._notes(),
         )
 
-    def _read_file(self, path: str, split: str | None, rows: _Rows) -> None:
+    def _read_file(self, path: str, split: str | None, rows: RowBuffer, seen: set[str]) -> None:
         ending = PurePosixPath(path.removesuffix(".gz")).suffix
         try:
             with self.opened(path) as stream:
                 for line, row in table_rows(stream, ending, self._own.columns.names()):
-                    problem = (
-                        row if isinstance(row, str) else self._read_row(row, split, f"{path}: line {line}", rows)
-                    )
+                    where = f"{path}: line {line}"
+                    problem = row if isinstance(row, str) else self._read_row(row, split, where, rows, seen)
                     if problem is not None:
                         rows.exclude(f"{path}:{line}", Reason.INVALID_ROW, f"line {line}: {problem}")
         except NotATableError as error:
             raise UsageError(f"{self.where(path)}: {error}") from error
 
-    def _read_row(self, row: dict[str, Any], split: str | None, where: str, rows: _Rows) -> str | None:
+    def _read_row(
+        self, row: dict[str, Any], split: str | None, where: str, rows: RowBuffer, seen: set[str]
+    ) -> str | None:
         """Add a row; return what is wrong with one that cannot be read."""
         columns = self._own.columns
         named = ""
@@ -208,7 +206,7 @@ class CaptionTable(PublishedFiles):
             track = text["id"]
             if track is None:
                 return f"{columns.id} is empty"
-            if track in rows.seen:
+            if track in seen:
                 rows.exclude(track, Reason.DUPLICATE_ID, where)
                 return None
             sentences = []
@@ -246,7 +244,9 @@ class CaptionTable(PublishedFiles):
         except ValueError as error:
             return f"{named} {error}"
         recording = "\x1f".join(same) if any(same) else track
-        rows.add_track(
+        seen.add(track)
+        rows.add(
+            TRACKS,
             track_id=track,
             artist_id=self._artist(text["artist"], text["parent"] or recording),
             artist_name=text["artist"],
@@ -263,11 +263,11 @@ class CaptionTable(PublishedFiles):
             licence=text["licence"],
         )
         for number, (source, said) in enumerate(sentences):
-            rows.add("captions", track_id=track, number=number, source=source, caption=said)
+            rows.add(CAPTIONS, track_id=track, number=number, source=source, caption=said)
         for source, tag in tags:
-            rows.add("annotations", track_id=track, source=source, raw_tag=tag, score=None)
+            rows.add(ANNOTATIONS, track_id=track, source=source, raw_tag=tag, score=None)
         if split is not None:
-            rows.add("published", scheme="published", track_id=track, split=split)
+            rows.add(PUBLISHED, scheme="published", track_id=track, split=split)
         return None
 
     def _artist(self, name: str | None, recording: str) -> str:
@@ -275,59 +275,13 @@ class CaptionTable(PublishedFiles):
             return recording
         return artist_id(name) if name is not None else UNKNOWN_ARTIST
 
-    def _notes(self, rows: _Rows) -> tuple[str, ...]:
+    def _notes(self) -> tuple[str, ...]:
         notes = []
         if self._own.columns.artist is None:
             notes.append("the source publishes no artists: each recording is taken for an artist of its own")
         if self._own.random is not None:
-            shares = ", ".join(f"{name} {ratio:.0%}" for name, ratio in self._own.random.items())
-            notes.append(f"the scheme `{RANDOM}` is drawn by track ({shares}), whoever the artist: expect leaks")
+            notes.append(random_split_note(self._own.random))
         return tuple(notes)
-
-
-class _Rows:
-    """Columns of the tables to be, turned into Arrow a part at a time."""
-
-    def __init__(self) -> None:
-        self.seen: set[str] = set()
-        self._columns: dict[str, dict[str, list[Any]]] = {}
-        self._parts: dict[str, list[pa.Table]] = {}
-
-    def add_track(self, **row: Any) -> None:
-        self.seen.add(row["track_id"])
-        self.add("tracks", **row)
-
-    def exclude(self, row_id: str, reason: Reason, detail: str) -> None:
-        self.add("exclusions", id=row_id, stage="source", reason=str(reason), detail=detail)
-
-    def add(self, table: str, **row: Any) -> None:
-        columns = self._columns.setdefault(table, {name: [] for name in row})
-        for name, value in row.items():
-            columns[name].append(value)
-        if len(columns[next(iter(row))]) >= _ROWS_AT_ONCE:
-            self._flush(table)
-
-    def _flush(self, table: str) -> None:
-        schema = _SCHEMAS[table].schema
-        columns = self._columns.pop(table, {})
-        if columns:
-            fields = [field for field in schema if field.name in columns]
-            arrays = [pa.array(columns[field.name], field.type) for field in fields]
-            self._parts.setdefault(table, []).append(pa.table(arrays, schema=pa.schema(fields)))
-
-    def table(self, schema: TableSchema, table: str) -> pa.Table:
-        self._flush(table)
-        parts = self._parts.pop(table, [])
-        return schema.conform(pa.concat_tables(parts)) if parts else schema.empty()
-
-
-_SCHEMAS: dict[str, TableSchema] = {
-    "tracks": TRACKS,
-    "annotations": ANNOTATIONS,
-    "captions": CAPTIONS,
-    "published": PUBLISHED,
-    "exclusions": EXCLUSIONS,
-}
 
 
 def _whole(text: str) -> int:
@@ -345,22 +299,6 @@ def _seconds(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError(f"{text!r} is no number from 0")
     return number
-
-
-def _random_split(ids: list[str], ratios: Mapping[str, float], seed: int) -> pa.Table:
-    ordered = sorted(ids, key=lambda track: (stable_hash(f"{RANDOM}\x00{track}", seed), track))
-    columns: dict[str, list[str]] = {"scheme": [RANDOM] * len(ids), "track_id": ordered, "split": []}
-    columns["split"] = list(_in_shares(len(ids), ratios))
-    return pa.table(columns, schema=PUBLISHED.schema)
-
-
-def _in_shares(count: int, ratios: Mapping[str, float]) -> Iterator[str]:
-    done, total = 0, 0.0
-    for name, ratio in ratios.items():
-        total += ratio
-        upto = round(total * count)
-        yield from [name] * (upto - done)
-        done = upto
 
 
 SOURCE = CaptionTable

@@ -12,15 +12,21 @@ from schemas.store import FileInfo, Store
 
 
 def digests_of(store: Store, paths: Sequence[str], *, trust_stamps: bool = True) -> dict[str, str]:
-    """SHA-256 of each file's content, by path.
+    """SHA-256 of each file's content, by path. A folder's is of the paths and digests of the files below it.
 
     Args:
         trust_stamps: take a file whose size and time are as they were as unchanged.
     """
     memory, name = _memory_of(store)
     known = _recall(memory, name) if trust_stamps and store.is_shared else {}
-    infos = [store.info(path) for path in paths]
-    found = {info.path: known.get(_key(info)) or store.sha256(info.path) for info in infos}
+    folders = {path: store.list(path) for path in paths if store.is_folder(path)}
+    infos = [_folder_info(path, folders[path]) if path in folders else store.info(path) for path in paths]
+    found = {}
+    for info in infos:
+        digest = known.get(_key(info))
+        if digest is None and info.path in folders:
+            digest = digest_of([[file.path, store.sha256(file.path)] for file in folders[info.path]])
+        found[info.path] = digest or store.sha256(info.path)
     kept = {**known, **{_key(info): found[info.path] for info in infos}}
     if store.is_shared and kept != known:
         try:
@@ -42,6 +48,12 @@ def _recall(memory: Store, name: str) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+
+def _folder_info(path: str, files: Sequence[FileInfo]) -> FileInfo:
+    """A folder as one file: its stamp changes when any file below it may have changed."""
+    stamp = digest_of([[file.path, file.bytes, file.stamp] for file in files])
+    return FileInfo(path, sum(file.bytes for file in files), f"{len(files)} files {stamp}")
 
 
 def _key(info: FileInfo) -> str:

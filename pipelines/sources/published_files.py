@@ -30,14 +30,16 @@ class PublishedFile:
 
     Attributes:
         names: where it may lie below `source.path`, the published name first; the first that is there is read.
-            Each may also be there with `.gz` behind it.
+            Each may also be there with `.gz` behind it. A name may be a folder's.
         about: where it is from, by name, and how large it is; for the error when it is missing.
         required: whether the source cannot do without it.
+        unless: the key, named earlier, of a file in whose presence this one is not needed and not looked for.
     """
 
     names: tuple[str, ...]
     about: str = ""
     required: bool = True
+    unless: str = ""
 
 
 class PublishedFilesSettings(SourceSettings):
@@ -61,6 +63,7 @@ class PublishedFiles(Source):
 
     Settings: ClassVar[type[SourceSettings]] = PublishedFilesSettings
     LOCATION_KEYS = frozenset({"path", "audio"})
+    PUBLISHED_IDS = True
     FILES: ClassVar[Mapping[str, PublishedFile]] = {}
     settings: PublishedFilesSettings
 
@@ -70,7 +73,10 @@ class PublishedFiles(Source):
             names = ", ".join(file.names[0] for file in self.files().values() if file.required)
             raise UsageError(f"source.path: is required; set it with --set source.path=DIR (the folder of {names})")
         self.store = context.store(settings.path, "source.path")
-        self._found = {key: path for key, file in self.files().items() if (path := self._find(file)) is not None}
+        self._found: dict[str, str] = {}
+        for key, file in self.files().items():
+            if file.unless not in self._found and (path := self._find(file)) is not None:
+                self._found[key] = path
 
     def files(self) -> Mapping[str, PublishedFile]:
         """The files that these settings need."""
@@ -176,6 +182,10 @@ class PublishedFiles(Source):
         """The error for a line that is not as published."""
         return UsageError(f"{self.where(key)}: line {line}: {problem}")
 
+    def wrong_file(self, key: str, problem: str) -> UsageError:
+        """The error for a file that is not as published, in a place that has no line."""
+        return UsageError(f"{self.where(key)}: {problem}")
+
     def number(self, key: str, line: int, column: str, text: str) -> float:
         """A finite number from a cell.
 
@@ -197,6 +207,8 @@ class PublishedFiles(Source):
                     return path
         if not file.required:
             return None
-        also = f" (nor {', '.join(PurePosixPath(n).as_posix() for n in file.names[1:])})" if file.names[1:] else ""
-        about = f"; {file.about}" if file.about else ""
-        raise UsageError(f"source.path: {self.store.root} has no {file.names[0]}{also}{about}")
+        instead = self.files().get(file.unless)
+        first, *others = [*(instead.names if instead else ()), *file.names]
+        also = f" (nor {', '.join(PurePosixPath(n).as_posix() for n in others)})" if others else ""
+        about = (instead.about if instead else "") or file.about
+        raise UsageError(f"source.path: {self.store.root} has no {first}{also}{f'; {about}' if about else ''}")

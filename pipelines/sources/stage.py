@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pyarrow.compute as pc
+
 from pipelines.sources.base import Source
 from pipelines.sources.union import UNION_VERSION, unite_artists
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
@@ -60,7 +62,10 @@ class SourceStage(Stage):
                 out.remove(schema.filename)
             else:
                 made[schema.filename] = schema.write(out, table)
-        left = tables.exclusions.num_rows
+        gone = tables.exclusions.column("id").combine_chunks().unique()
+        left = len(gone) - int(
+            pc.sum(pc.is_in(gone, tables.tracks.column("track_id").combine_chunks())).as_py() or 0
+        )
         funnel = [
             FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),
             FunnelStep(

@@ -6,11 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.overlap import COLUMNS
 from pipelines.sources.artists import UNKNOWN_ARTIST
+from pipelines.splits.apart import contaminated, digest_of_others, other_datasets
 from pipelines.splits.pairs import draw_pairs
 from pipelines.stage import BuildContext, Stage, StageResult, written
 from schemas.receipt import FunnelStep
-from schemas.tables import LABELS, PAIRS, PUBLISHED, SPLITS, TRACKS
+from schemas.tables import EXCLUSIONS, LABELS, PAIRS, PUBLISHED, SPLITS, TRACKS
 
 DEFAULT_SCHEME = "default"
 
@@ -25,14 +27,25 @@ class SplitsStage(Stage):
     def settings(self, context: BuildContext) -> Any:
         manifest = context.manifest
         pairs = manifest.pairs.model_dump(mode="json") if manifest.pairs else None
-        return {"splits": manifest.splits.model_dump(mode="json"), "pairs": pairs}
+        splits = manifest.splits.model_dump(mode="json", exclude={"apart_from"})
+        others = other_datasets(manifest.splits.apart_from, context.base, context.out)
+        # Only when asked for: what does not stay apart from anything stands as it did.
+        apart = {"apart_from": digest_of_others(others)} if others else {}
+        return {"splits": splits, "pairs": pairs, **apart}
 
     def run(self, context: BuildContext) -> StageResult:
         out, settings = context.out, context.manifest.splits
+        others = other_datasets(settings.apart_from, context.base, out)
+        away = contaminated(TRACKS.read(out, list(COLUMNS)), others, context.manifest.source.kind) if others else {}
         tracks = TRACKS.read(out, ["track_id", "artist_id", "recording_id"])
         by_id = {row["track_id"]: row for row in tracks.to_pylist()}
         rows = [{**by_id[row["track_id"]], **row} for row in LABELS.read(out).to_pylist()]
-        assigned, notes = assign(rows, settings.ratios, settings.seed, settings.effort)
+        kept = [row for row in rows if row["track_id"] not in away]
+        assigned, notes = assign(kept, settings.ratios, settings.seed, settings.effort)
+        if away:
+            notes.append(f"{len(rows) - len(kept)} tracks are in datasets to stay apart from, and in no split")
+        split_of = dict(zip((row["track_id"] for row in kept), assigned, strict=True))
+        assigned = [split_of.get(row["track_id"], "none") for row in rows]
         listed = [
             {"scheme": DEFAULT_SCHEME, "fold": 0, "track_id": row["track_id"], "split": split}
             for row, split in zip(rows, assigned, strict=True)
@@ -61,7 +74,13 @@ class SplitsStage(Stage):
             )
             for name in [*settings.ratios, *sorted(set(assigned) - set(settings.ratios))]
         ]
-        return StageResult(written(out, made), funnel, notes)
+        exclusions = EXCLUSIONS.from_rows(
+            {"id": row["track_id"], "stage": self.name, "reason": str(reason), "detail": detail}
+            for row in rows
+            if row["track_id"] in away
+            for reason, detail in [away[row["track_id"]]]
+        )
+        return StageResult(written(out, made), funnel, notes, exclusions)
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         shares = ", ".join(f"{name} {ratio:.0%}" for name, ratio in context.manifest.splits.ratios.items())

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from pipelines.tags.normalise import Normalised, Normaliser
+import pyarrow as pa
+
+from pipelines.tags.normalise import SPELLING, Normalised, Normaliser
+from pipelines.tags.spelling import misspelt_keys, misspelt_words
 from schemas.reasons import Reason
 
-SHORTEST_MISSPELT = 7
-TIMES_MORE_COMMON = 5
 _CATEGORY_OF_SOURCE = {
     "genre": "genre",
+    "style": "style",
     "instrument": "instrument",
     "mood/theme": "mood",
     "mood": "mood",
+    "theme": "theme",
     "vocal": "vocal",
 }
-_DECADE = re.compile(r"^(?:\d\d)?\d0s$")
+UNKNOWN_CATEGORY = "other"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TagCount:
     """One tag as typed, on how many tracks it is, and where most of them have it from."""
 
@@ -37,9 +41,12 @@ class TagGroup:
 
     Attributes:
         tag: its name.
-        category: its class in the taxonomy; `by_rule` when no curated line says so.
+        category: its class in the taxonomy.
+        by_rule: whether neither a curated line nor the source's own taxonomy said so.
         members: tags as typed, most common first.
-        joined_by: for each member the rule that joined it.
+        joined_by: for each member the rule that joined it: as_typed, case, accents, punctuation, joined, and,
+            decade, word, prefix, suffix, plural, synonym, spelling, or released.
+        parent: the name of the group above it in the source's hierarchy.
     """
 
     tag: str
@@ -47,135 +54,148 @@ class TagGroup:
     by_rule: bool
     members: tuple[str, ...]
     joined_by: tuple[str, ...]
+    parent: str | None = None
+
+
+class _Member(NamedTuple):
+    typed: TagCount
+    form: Normalised
+    misspelt: bool
+
+
+_Groups = dict[str, list[_Member]]
 
 
 def group_tags(
-    counts: Iterable[TagCount], normaliser: Normaliser
+    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None = None
 ) -> tuple[list[TagGroup], dict[str, tuple[Reason, str]]]:
-    """Form the groups.
+    """Form the groups. The order of `counts` decides nothing.
+
+    Args:
+        taxonomy: what the source says of its tags, in the schema of `schemas.tables.TAXONOMY`.
 
     Returns:
         the groups in the order of their names, and for each tag that is not about the music why.
     """
     dropped: dict[str, tuple[Reason, str]] = {}
-    by_key: dict[str, list[tuple[TagCount, Normalised, str]]] = defaultdict(list)
+    members = []
+    not_musical = _NotMusical(normaliser)
     for count in sorted(counts, key=lambda c: (-c.n_tracks, c.raw_tag)):
         form = normaliser(count.raw_tag)
-        rule = _not_musical(form, normaliser)
+        rule = None if form.key in normaliser.categories else not_musical.rule(count.raw_tag, form)
         if rule is not None:
             dropped[count.raw_tag] = (Reason.TAG_NOT_MUSICAL, rule)
         else:
-            by_key[form.key].append((count, form, form.rule))
-    totals = {key: sum(count.n_tracks for count, _, _ in members) for key, members in by_key.items()}
-    if not normaliser.rules.identity:
-        for wrong, right in misspellings(totals, normaliser).items():
-            by_key[right].extend((count, form, "spelling") for count, form, _ in by_key.pop(wrong))
-    groups = [_group(key, members, normaliser) for key, members in by_key.items()]
-    return _named_apart(groups), dropped
+            members.append(_Member(count, form, False))
+    by_key = _grouped(members, normaliser)
+    for key, line in normaliser.not_musical.items():
+        for member in by_key.pop(key, ()):
+            dropped[member.typed.raw_tag] = (Reason.TAG_NOT_MUSICAL, line)
+    said = _Taxonomy(taxonomy)
+    groups = [_group(key, listed, normaliser, said) for key, listed in by_key.items()]
+    return _with_parents(_named_apart(groups), said, normaliser), dropped
 
 
-def misspellings(totals: Mapping[str, int], normaliser: Normaliser) -> dict[str, str]:
-    """Find keys that are a slip of the pen away from a much more common one.
-
-    Args:
-        totals: tracks by key.
-
-    Returns:
-        from the misspelt key to the right one. Only long keys without digits, that no curated line names, with
-        the same first letter, and at most a fifth as common; two keys of a `distinct` line stay apart.
-    """
-    # A letter may be missing from the wrong one, not from the right one.
-    long = {key for key in totals if len(key) >= SHORTEST_MISSPELT - 1 and not any(c.isdigit() for c in key)}
-    index: dict[str, list[str]] = defaultdict(list)
-    for key in long:
-        for shorter in _one_less(key):
-            index[shorter].append(key)
-    found = {}
-    for wrong in sorted(long):
-        if wrong in normaliser.categories or normaliser.name_of(wrong):
-            continue
-        near = {right for shorter in _one_less(wrong) for right in index[shorter]} - {wrong}
-        fitting = [
-            right
-            for right in near
-            if right[0] == wrong[0]
-            and len(right) >= SHORTEST_MISSPELT
-            and totals[right] >= TIMES_MORE_COMMON * totals[wrong]
-            and not _kept_apart(wrong, right, normaliser)
-            and _is_one_slip(wrong, right)
-        ]
-        if fitting:
-            found[wrong] = min(fitting, key=lambda right: (-totals[right], right))
-    # The right form of a misspelling may itself be one. The more common comes first, so its end is known; and two
-    # of a `distinct` line that are each one slip from a third do not meet there.
-    joined: dict[str, str] = {}
-    groups: dict[str, list[str]] = defaultdict(list)
-    for wrong in sorted(found, key=lambda key: (-totals[key], key)):
-        right = joined.get(found[wrong], found[wrong])
-        if not any(_kept_apart(wrong, other, normaliser) for other in (right, *groups[right])):
-            groups[right].append(wrong)
-            joined[wrong] = right
-    return joined
+def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
+    by_key: _Groups = defaultdict(list)
+    if normaliser.rules.identity or normaliser.rules.style == "released":
+        for member in members:
+            by_key[member.form.key].append(member)
+        return by_key
+    weights: dict[str, int] = defaultdict(int)
+    for member in members:
+        for word in set(member.form.words.split()):
+            weights[word] += member.typed.n_tracks
+    corrections = misspelt_words(weights, normaliser)
+    for member in members:
+        words = member.form.words.split()
+        if not corrections.keys().isdisjoint(words):
+            right, key = normaliser.words_and_key(" ".join([corrections.get(word, word) for word in words]))
+            member = _Member(member.typed, Normalised(member.form.shown, right, key), True)
+        by_key[member.form.key].append(member)
+    totals = {k: (listed[0].form.words, sum(m.typed.n_tracks for m in listed)) for k, listed in by_key.items()}
+    for wrong, right in misspelt_keys(totals, weights, normaliser).items():
+        by_key[right].extend(member._replace(misspelt=True) for member in by_key.pop(wrong))
+    return by_key
 
 
-def _one_less(key: str) -> Iterator[str]:
-    """The key, and the key without each of its letters."""
-    yield key
-    for position in range(1, len(key)):
-        yield key[:position] + key[position + 1 :]
+class _NotMusical:
+    """The rule by which a tag says nothing of the music, by what it looks like."""
+
+    def __init__(self, normaliser: Normaliser) -> None:
+        rules = normaliser.rules
+        self._released = frozenset(rules.not_musical_words) if rules.style == "released" else frozenset()
+        self._patterns = rules.not_musical_patterns
+        self._any = re.compile("|".join(f"(?:{p.pattern})" for p in self._patterns)) if self._patterns else None
+
+    def rule(self, raw: str, form: Normalised) -> str | None:
+        """The line that names the tag, if one does."""
+        if not form.shown:
+            return "nothing to see"
+        if raw.lower() in self._released:
+            return raw.lower()
+        if self._any is None:
+            return None
+        for text in dict.fromkeys((form.shown, form.words)):
+            if self._any.fullmatch(text):
+                return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
+        return None
 
 
-def _is_one_slip(first: str, second: str) -> bool:
-    """Whether one letter was added, left out, changed or swapped with its neighbour (plural `s` is no slip)."""
-    short, long = sorted((first, second), key=len)
-    if len(long) - len(short) > 1 or first == second or long == f"{short}s":
-        return False
-    start = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-    if len(short) < len(long):
-        return short[start:] == long[start + 1 :]
-    swapped = short[:start] + short[start + 1 : start + 2] + short[start : start + 1] + short[start + 2 :]
-    return short[start + 1 :] == long[start + 1 :] or swapped == long
+class _Taxonomy:
+    """What the source says of its tags."""
+
+    def __init__(self, table: pa.Table | None) -> None:
+        names = ("raw_tag", "category", "parent")
+        columns = [table.column(name).to_pylist() for name in names] if table is not None else [[], [], []]
+        rows = list(zip(*columns, strict=True))
+        self.categories: Mapping[str, str] = {raw: category for raw, category, _ in rows if category}
+        self.parents: Mapping[str, str] = {raw: parent for raw, _, parent in rows if parent}
 
 
-def _kept_apart(first: str, second: str, normaliser: Normaliser) -> bool:
-    lines = normaliser.distinct_keys
-    return bool(lines.get(first, frozenset()) & lines.get(second, frozenset()))
-
-
-def _not_musical(form: Normalised, normaliser: Normaliser) -> str | None:
-    rules = normaliser.rules
-    if not form.shown:
-        return "nothing to see"
-    for text in (form.shown, form.words):
-        if text in rules.not_musical_words:
-            return text
-        for pattern in rules.not_musical_patterns:
-            if pattern.fullmatch(text):
-                return f"/{pattern.pattern}/"
-    return None
-
-
-def _group(key: str, members: list[tuple[TagCount, Normalised, str]], normaliser: Normaliser) -> TagGroup:
-    shown: dict[str, int] = defaultdict(int)
-    for count, form, _ in members:
-        shown[form.shown] += count.n_tracks
-    name = normaliser.name_of(key) or min(shown, key=lambda s: (-shown[s], s))
-    ordered = sorted(members, key=lambda m: (-m[0].n_tracks, m[0].raw_tag))
+def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy) -> TagGroup:
+    shown: dict[tuple[bool, bool, str], int] = defaultdict(int)
+    for member in members:
+        form = member.form
+        shown[member.misspelt, form.shown != form.words, form.shown] += member.typed.n_tracks
+    name = normaliser.name_of(key) or min(shown, key=lambda form: (-shown[form], form))[2]
+    ordered = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
+    raw_tags = tuple(member.typed.raw_tag for member in ordered)
     curated = normaliser.categories.get(key)
-    category = curated or _category_by_rule(key, ordered[0][0].source)
+    stated = curated or next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
+    category = stated or _category_by_rule(ordered[0], normaliser)
     return TagGroup(
         name,
-        category,
-        curated is None,
-        tuple(count.raw_tag for count, _, _ in ordered),
-        tuple(rule for _, _, rule in ordered),
+        normaliser.rules.named.get(category, category),
+        stated is None,
+        raw_tags,
+        tuple(SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in ordered),
     )
 
 
-def _category_by_rule(key: str, source: str) -> str:
-    if _DECADE.match(key):
-        return "decade"
-    return _CATEGORY_OF_SOURCE.get(source, "other")
+def _category_by_rule(member: _Member, normaliser: Normaliser) -> str:
+    by_source = _CATEGORY_OF_SOURCE.get(member.typed.source)
+    if by_source is not None:
+        return by_source
+    for category, pattern in normaliser.rules.shape_patterns:
+        if pattern.fullmatch(member.form.words):
+            return category
+    return UNKNOWN_CATEGORY
+
+
+def _with_parents(groups: list[TagGroup], said: _Taxonomy, normaliser: Normaliser) -> list[TagGroup]:
+    """The raw tag above a member becomes the name of its group."""
+    if not said.parents:
+        return groups
+    names = {raw: group.tag for group in groups for raw in group.members}
+    by_key = {normaliser(group.tag).key: group.tag for group in groups}
+    placed = []
+    for group in groups:
+        above = next((said.parents[raw] for raw in group.members if raw in said.parents), None)
+        if above is not None:
+            above = names.get(above) or by_key.get(normaliser(above).key, above)
+        placed.append(replace(group, parent=above if above != group.tag else None))
+    return placed
 
 
 def _named_apart(groups: list[TagGroup]) -> list[TagGroup]:
@@ -186,8 +206,7 @@ def _named_apart(groups: list[TagGroup]) -> list[TagGroup]:
         if other is None:
             merged[group.tag] = group
         else:
-            members = other.members + group.members
-            merged[group.tag] = TagGroup(
-                other.tag, other.category, other.by_rule, members, other.joined_by + group.joined_by
+            merged[group.tag] = replace(
+                other, members=other.members + group.members, joined_by=other.joined_by + group.joined_by
             )
     return list(merged.values())

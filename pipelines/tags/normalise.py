@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import NamedTuple
 
+from pipelines.tags.ecals import released_form
 from pipelines.tags.rules import TagRules
-from pipelines.words import tidy, words_of
+from pipelines.words import tidy, without_accents, words_of
+
+AS_TYPED = "as_typed"
+CASE = "case"
+ACCENTS = "accents"
+PUNCTUATION = "punctuation"
+JOINED = "joined"
+AND = "and"
+DECADE = "decade"
+WORD = "word"
+PREFIX = "prefix"
+SUFFIX = "suffix"
+PLURAL = "plural"
+SPELLING = "spelling"
+SYNONYM = "synonym"
+RELEASED = "released"
 
 # The twenties are those of the last century, as people tag them; this century's keep it.
-_DECADE = re.compile(r"^(?:19)?([2-9]0)\s?s$|^20([01]0)\s?s$")
+_DECADE = re.compile(r"(?<!\S)(?:(?:19)?([2-9]0)|20([01]0)) ?s(?!\S)")
 _AND = re.compile(r"(?<=[^\s&+])\s*[&+]++\s*(?=\S)|\s+'?n'?\s+|'n'")
+_SIGNS_OF_AND = re.compile(r"[&+]|\bn\b")
+# Letters that Unicode does not take apart into a base and a mark.
+_FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+# Inside a word these stand for a letter that was not to be read: `f*ck` is no `f ck`.
+_MASK = re.compile(r"(?<=[^\W\d_])[?!*#@$]+(?=[^\W\d_])")
+_MASKED = "ʔ"
 _SHORTEST_PLURAL = 4
+_DIGIT = re.compile(r"\d")
 
 
-@dataclass(frozen=True)
-class Normalised:
+class Normalised(NamedTuple):
     """A tag on its way into a group.
 
     Attributes:
         shown: lower case, tidied, else as typed; groups are named by the most common of these.
-        words: the tag without punctuation, irrelevant words and accents.
+        words: the tag without punctuation, irrelevant words and accents, in the spelling of the rules.
         key: equal for tags of one group before spelling is looked at.
-        rule: what changed it last: as_typed, case, punctuation, suffix, plural, synonym.
     """
 
     shown: str
     words: str
     key: str
-    rule: str
 
 
 def plain_words(text: str) -> str:
@@ -38,10 +59,21 @@ def plain_words(text: str) -> str:
     Args:
         text: as `tidy` gives it.
     """
-    decade = _DECADE.match(text.replace("'", ""))
-    if decade:
-        return f"{decade[1] or decade[2]}s"
-    return words_of(_AND.sub(" and ", text))
+    return _decades(words_of(_and(_folded(_MASK.sub(_MASKED, text)))))
+
+
+def _folded(text: str) -> str:
+    return text if text.isascii() else text.translate(_FOLDED)
+
+
+def _and(text: str) -> str:
+    return _AND.sub(" and ", text) if _SIGNS_OF_AND.search(text) else text
+
+
+def _decades(words: str) -> str:
+    if "0" not in words:
+        return words
+    return _DECADE.sub(lambda found: f"{found[1] or found[2]}s", words)
 
 
 class Normaliser:
@@ -49,20 +81,125 @@ class Normaliser:
 
     def __init__(self, rules: TagRules) -> None:
         self.rules = rules
-        self._keep_whole = {plain_words(tidy(entry)) for entry in rules.keep_whole}
-        self._never_singular = {plain_words(tidy(entry)) for entry in rules.never_singular}
+        self._singulars: dict[str, str] = {}
+        self._never_singular = {_plain(entry) for entry in rules.never_singular}
+        self._never_alone = {_plain(entry) for entry in rules.never_alone}
+        self._prefixes = frozenset(rules.prefixes)
+        self._suffixes = frozenset(rules.suffixes)
+        self._makers = frozenset(rules.makers)
+        self._misspelt = _Wordings(rules.misspelt)
+        self._wordings = _Wordings(rules.words)
+        self._spaced = {_plain(entry) for entry in rules.spaced}
+        self._keep_whole = {self.singular(self._worded(_plain(entry))) for entry in rules.keep_whole}
+
+    def __call__(self, raw: str) -> Normalised:
+        if self.rules.identity:
+            return Normalised(raw, raw, raw)
+        if self.rules.style == "released":
+            shown = released_form(raw)
+            return Normalised(shown, shown, self._synonyms.get(shown, (shown, ""))[0])
+        shown = tidy(raw)
+        words, key = self.words_and_key(plain_words(shown))
+        # A tag of signs only ("!!!") is its own group.
+        return Normalised(shown, words or shown, key or shown)
+
+    def words_and_key(self, plain: str) -> tuple[str, str]:
+        """From plain words to the words that count and the key of their group."""
+        worded = self._worded(plain)
+        if plain in self._spaced:
+            return plain, plain.replace(" ", "_")
+        whole = self.singular(worded)
+        words = self.stripped(worded)
+        single = whole if words == worded else self.singular(words)
+        key = single.replace(" ", "")
+        # The whole first: a curated `cradle song` is no `cradle`.
+        for form in (plain, worded, whole, words, single):
+            found = self._synonyms.get(form.replace(" ", ""))
+            if found is not None:
+                return words, found[0]
+        return words, key
+
+    def _worded(self, plain: str) -> str:
+        return self._wordings(self._misspelt(plain))
+
+    def stripped(self, words: str) -> str:
+        """Cut irrelevant first and last words while what is left says something by itself."""
+        if " " not in words:
+            return words
+        tokens = words.split()
+        while len(tokens) > 1:
+            first, last = tokens[0] in self._prefixes, tokens[-1] in self._suffixes
+            maker = tokens[-1] in self._makers
+            if not (first or last or maker) or self.singular(" ".join(tokens)) in self._keep_whole:
+                break
+            if first and self._says_something(tokens[1:]) and not self._is_a_name(tokens):
+                tokens = tokens[1:]
+            elif (last and self._says_something(tokens[:-1])) or (
+                maker and self.singular("".join(tokens[:-1])) in self._made
+            ):
+                tokens = tokens[:-1]
+            else:
+                break
+        return " ".join(tokens)
+
+    def _is_a_name(self, tokens: list[str]) -> bool:
+        """`The` before the plural of a word that the taxonomy knows: the cinematics are a band."""
+        rest = " ".join(tokens[1:])
+        single = self.singular(rest)
+        return tokens[0] == "the" and single != rest and single.replace(" ", "") in self._known_tags
+
+    def _says_something(self, tokens: list[str]) -> bool:
+        """Not only words that are irrelevant or that need another beside them."""
+        return any(
+            word not in self._never_alone
+            and word not in self._suffixes
+            and word not in self._prefixes
+            and any(sign.isalpha() for sign in word)
+            for word in tokens
+        )
+
+    @cached_property
+    def _known_tags(self) -> frozenset[str]:
+        """Joined singulars of all that the taxonomy knows."""
+        listed = (tag for tags in self.rules.categories.values() for tag in tags)
+        return frozenset(self.singular(self._worded(_plain(tag))).replace(" ", "") for tag in listed)
+
+    @cached_property
+    def _made(self) -> frozenset[str]:
+        """Joined singulars of the genres, languages and places, of which there are bands and artists."""
+        named = (self.rules.categories.get(name, []) for name in ("genre", "location", "language"))
+        return frozenset(self.singular(self._worded(_plain(t))).replace(" ", "") for tags in named for t in tags)
+
+    def singular(self, words: str) -> str:
+        """The singular of the last word; digits are never touched."""
+        if words in self._never_singular:
+            return words
+        before, space, last = words.rpartition(" ")
+        return f"{before}{space}{self._singular(last)}"
+
+    def _singular(self, word: str) -> str:
+        known = self._singulars.get(word)
+        if known is None:
+            known = self._singulars[word] = word if word in self._never_singular else _singular(word)
+        return known
 
     @cached_property
     def _synonyms(self) -> dict[str, tuple[str, str]]:
-        """From the key of every variant to (key of its name, name)."""
+        """From the joined form of every variant to (key of its name, name)."""
+        released = self.rules.style == "released"
         table: dict[str, tuple[str, str]] = {}
         for name, variants in self.rules.synonyms.items():
-            key = self._joined(self._singular(plain_words(tidy(name))))
+            key = self._forms(name)[-1]
             for variant in (name, *variants):
-                words = plain_words(tidy(variant))
-                table[self._joined(words)] = (key, name)
-                table[self._joined(self._singular(words))] = (key, name)
+                for form in [released_form(variant)] if released else self._forms(variant):
+                    table.setdefault(form, (released_form(name) if released else key, name))
         return table
+
+    def _forms(self, tag: str) -> tuple[str, ...]:
+        """The joined forms under which a curated tag is looked up."""
+        plain = _plain(tag)
+        worded = self._worded(plain)
+        return tuple(form.replace(" ", "") for form in (plain, worded, self.singular(worded)))
 
     @cached_property
     def categories(self) -> dict[str, str]:
@@ -74,13 +211,55 @@ class Normaliser:
         return table
 
     @cached_property
+    def not_musical(self) -> dict[str, str]:
+        """From a group's key to the line of `not_musical` that names it (released: a list of tags as typed)."""
+        if self.rules.style == "released":
+            return {}
+        return {self(entry).key: entry for entry in reversed(self.rules.not_musical_words)}
+
+    @cached_property
     def distinct_keys(self) -> dict[str, frozenset[int]]:
         """From a key to the lines of `distinct` that it stands in; two keys of one line are never joined."""
         lines: dict[str, set[int]] = {}
         for number, line in enumerate(self.rules.distinct):
             for tag in line:
-                lines.setdefault(self(tag).key, set()).add(number)
+                plain = _plain(tag)
+                for key in {self(tag).key} | ({plain} if " " not in plain else set()):
+                    lines.setdefault(key, set()).add(number)
         return {key: frozenset(numbers) for key, numbers in lines.items()}
+
+    def kept_apart(self, first: str, second: str) -> bool:
+        """Whether a line of `distinct` has both keys, or both words."""
+        lines = self.distinct_keys
+        found = lines.get(first)
+        return found is not None and not found.isdisjoint(lines.get(second, frozenset()))
+
+    @cached_property
+    def known_words(self) -> frozenset[str]:
+        """Every word that the rules use themselves: it is spelt right."""
+        rules = self.rules
+        listed = [
+            rules.real_words,
+            rules.never_singular,
+            rules.keep_whole,
+            rules.not_musical_words,
+            rules.never_alone,
+        ]
+        words = _words(tag for tags in [*listed, *rules.distinct, *rules.synonyms.values()] for tag in tags)
+        wrong = _words(tag for tags in rules.misspelt.values() for tag in tags if " " not in _plain(tag))
+        return words - wrong | self.trusted_words
+
+    @cached_property
+    def trusted_words(self) -> frozenset[str]:
+        """The words of the taxonomy and of the names that the rules give: what a slip may be a slip of."""
+        rules = self.rules
+        names = [*rules.synonyms, *rules.words, *rules.misspelt]
+        return _words([*names, *(tag for tags in rules.categories.values() for tag in tags)])
+
+    def is_curated(self, word: str) -> bool:
+        """Whether the rules know the group of a word, however they write it."""
+        key = self.words_and_key(word)[1]
+        return key in self._names or key in self.categories
 
     def name_of(self, key: str) -> str | None:
         """The name that the rules give to a group, if they do."""
@@ -90,55 +269,81 @@ class Normaliser:
     def _names(self) -> dict[str, str]:
         return dict(self._synonyms.values())
 
-    def __call__(self, raw: str) -> Normalised:
-        if self.rules.identity:
-            return Normalised(raw, raw, raw, "as_typed")
+    def joined_by(self, raw: str, name: str) -> str:
+        """The rule by which a tag as typed is the same as the name of its group: the last that it takes."""
+        if raw == name or self.rules.identity:
+            return AS_TYPED
+        if self.rules.style == "released":
+            return RELEASED if released_form(raw) == name else SYNONYM
+        for (rule, text), (_, wanted) in zip(self._stages(raw), self._stages(name), strict=True):
+            if text and text == wanted:
+                return rule
+            if text and text.replace(" ", "") == wanted.replace(" ", ""):
+                return JOINED if rule in (CASE, ACCENTS, PUNCTUATION) else rule
+        return SYNONYM if self(raw).key == self(name).key else SPELLING
+
+    def _stages(self, raw: str) -> list[tuple[str, str]]:
         shown = tidy(raw)
-        rule = "as_typed" if shown == raw else "case"
-        words = whole = plain_words(shown)
-        if words != shown:
-            rule = "punctuation"
-        stripped = self._stripped(words)
-        if stripped != words:
-            words, rule = stripped, "suffix"
-        single = self._singular(words)
-        key = self._joined(single)
-        if single != words:
-            rule = "plural"
-        # The whole first: a curated `cradle song` is no `cradle`.
-        forms = (whole, self._singular(whole), words, single)
-        found = next((self._synonyms[k] for k in map(self._joined, forms) if k in self._synonyms), None)
-        if found is not None and found[0] != key:
-            key, rule = found[0], "synonym"
-        # A tag of signs only ("!!!") is its own group.
-        return Normalised(shown, words or shown, key or shown, rule)
+        folded = without_accents(_folded(_MASK.sub(_MASKED, shown)))
+        plain = words_of(folded)
+        with_and = words_of(_and(folded))
+        decades = _decades(with_and)
+        spelt = self._misspelt(decades)
+        worded = self._wordings(spelt)
+        stripped = self.stripped(worded)
+        ended = _ending(worded, stripped)
+        texts = (shown, folded, plain, with_and, decades, spelt, worded, ended, stripped, self.singular(stripped))
+        rules = (CASE, ACCENTS, PUNCTUATION, AND, DECADE, SPELLING, WORD, SUFFIX, PREFIX, PLURAL)
+        return list(zip(rules, texts, strict=True))
 
-    def _stripped(self, words: str) -> str:
-        """Cut irrelevant first and last words while at least one other word is left."""
-        while words not in self._keep_whole:
-            first, _, after = words.partition(" ")
-            before, _, last = words.rpartition(" ")
-            if after and first in self.rules.prefixes and after not in self.rules.suffixes:
-                words = after
-            elif before and last in self.rules.suffixes:
-                words = before
-            else:
-                break
-        return words
 
-    def _singular(self, words: str) -> str:
-        """The singular of the last word; digits are never touched."""
-        before, space, last = words.rpartition(" ")
-        if words in self._never_singular or last in self._never_singular or len(last) < _SHORTEST_PLURAL:
-            return words
-        if any(c.isdigit() for c in last) or not last.endswith("s") or last.endswith(("ss", "us", "is")):
-            return words
-        if last.endswith("ies") and len(last) > 4:
-            return f"{before}{space}{last[:-3]}y"
-        if last.endswith(("ches", "shes", "xes", "sses", "tzes")):
-            return f"{before}{space}{last[:-2]}"
-        return f"{before}{space}{last[:-1]}"
+def _words(tags: Iterable[str]) -> frozenset[str]:
+    return frozenset(word for tag in tags for word in _plain(tag).split())
 
-    @staticmethod
-    def _joined(words: str) -> str:
-        return words.replace(" ", "")
+
+def _plain(entry: str) -> str:
+    return plain_words(tidy(entry))
+
+
+def _ending(worded: str, stripped: str) -> str:
+    """The words with only what follows the stripped ones cut."""
+    at = f" {worded} ".find(f" {stripped} ")
+    return worded[: at + len(stripped)] if at >= 0 else worded
+
+
+def _singular(word: str) -> str:
+    if len(word) < _SHORTEST_PLURAL or word[-1] != "s" or _DIGIT.search(word):
+        return word
+    if word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    if word.endswith(("ches", "shes", "xes", "sses", "tzes")):
+        return word[:-2]
+    return word[:-1]
+
+
+class _Wordings:
+    """Replaces words, and runs of words, by those that the rules prefer, wherever they stand in a tag."""
+
+    def __init__(self, listed: Mapping[str, Iterable[str]]) -> None:
+        self._single: dict[str, str] = {}
+        runs: dict[str, str] = {}
+        for name, variants in listed.items():
+            for variant in variants:
+                plain = _plain(variant)
+                (runs if " " in plain else self._single)[plain] = _plain(name)
+        longest = sorted(runs, key=lambda run: (-len(run), run))
+        self._runs = runs
+        self._starts = frozenset(run.split()[0] for run in runs)
+        self._pattern = re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)") if runs else None
+
+    def __call__(self, words: str) -> str:
+        tokens = words.split()
+        if self._pattern is not None and not self._starts.isdisjoint(tokens):
+            replaced = self._pattern.sub(lambda found: self._runs[found[0]], words)
+            tokens = replaced.split()
+        single = self._single
+        if single.keys().isdisjoint(tokens):
+            return " ".join(tokens)
+        return " ".join([single.get(token, token) for token in tokens])

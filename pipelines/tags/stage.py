@@ -15,7 +15,15 @@ from pipelines.tags.captions import Captioned, caption_tracks, captions_digest
 from pipelines.tags.grouping import TagGroup, group_tags
 from pipelines.tags.normalise import Normalised, Normaliser
 from pipelines.tags.rules import TagRules, load_rules
-from pipelines.tags.steps import count_tags, keep_frequent, map_tags, merge_counts, tags_by_track
+from pipelines.tags.steps import (
+    count_tags,
+    keep_frequent,
+    keep_in_every_split,
+    map_tags,
+    merge_counts,
+    require_published,
+    tags_by_track,
+)
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
@@ -25,7 +33,8 @@ from schemas.manifest import TagsSection
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
 from schemas.store import Store
-from schemas.tables import DROPPED_CAPTIONS, DROPPED_TAGS, EXCLUSIONS, LABELS, TAGS, TRACKS
+from schemas.table import TableSchema
+from schemas.tables import DROPPED_CAPTIONS, DROPPED_TAGS, EXCLUSIONS, LABELS, PUBLISHED, TAGS, TAXONOMY, TRACKS
 
 _VOCABULARY = ".work/tags/vocabulary.parquet"
 
@@ -34,7 +43,7 @@ class TagsStage(Stage):
     """annotations -> tags, dropped_tags and labels."""
 
     name = "tags"
-    version = 1
+    version = 2
     after = ("source",)
 
     def settings(self, context: BuildContext) -> Any:
@@ -47,16 +56,25 @@ class TagsStage(Stage):
 
     def run(self, context: BuildContext) -> StageResult:
         out, settings = context.out, context.manifest.tags
+        published = _table(out, PUBLISHED)
+        if settings.min_tracks_per_split is not None:
+            require_published(published)
         entry = context.receipt.stages["source"]
         digest = digest_of([self.version, entry.digest, self.settings(context)])
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
         normaliser = _Remembering(load_rules(settings.rules))
-        groups, dropped = group_tags(counts, normaliser)
+        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY))
         _write_vocabulary(out, groups, normaliser)
         mapped = list(self._pass(context, "map", digest).values())
         pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
+        last = [_step(_frequent(settings), kept, _distinct(kept, "tag"))]
+        rare: dict[str, dict[str, int]] = {}
+        if settings.min_tracks_per_split is not None:
+            kept, rare = keep_in_every_split(kept, published, settings.min_tracks_per_split)
+            step = f"tags on at least {settings.min_tracks_per_split} tracks in each published split"
+            last.append(_step(step, kept, _distinct(kept, "tag")))
 
         tracks = TRACKS.read(out, ["track_id", "artist_id", "title"])
         labels, captioned = _labels(context, tracks, kept, {group.tag: group.category for group in groups})
@@ -67,7 +85,9 @@ class TagsStage(Stage):
             LABELS.filename: LABELS.write(out, labels),
             DROPPED_TAGS.filename: DROPPED_TAGS.write(
                 out,
-                _dropped_tags(dropped, groups, in_use, totals, {count.raw_tag: count.n_tracks for count in counts}),
+                _dropped_tags(
+                    dropped, groups, in_use, totals, rare, {count.raw_tag: count.n_tracks for count in counts}
+                ),
             ),
         }
         if captioned.dropped is not None:
@@ -76,13 +96,13 @@ class TagsStage(Stage):
             *_summed(counted, _read_parts(out, counted, "reached")),
             _preprocessed(mapped, {normaliser(raw).words for group in groups for raw in group.members}),
             _step("grouped: tags of one meaning are one", pairs, len(groups)),
-            _step(_frequent(settings), kept, len(in_use)),
+            *last,
             *captioned.funnel,
         ]
         return StageResult(
             written(out, made),
             funnel,
-            [*_notes(groups, in_use, labels), *captioned.notes],
+            [*_notes(vocabulary, groups, labels), *captioned.notes],
             _overtagged(pa.concat_tables(_read_parts(out, counted, "over")), settings),
         )
 
@@ -139,6 +159,10 @@ def map_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     path = _write_part(context, f"pairs-{spec['unit']:05d}", pairs)
     counter(context.label).advance()
     return {"pairs": path, "preprocessed": [_distinct(preprocessed, "track_id"), preprocessed.num_rows]}
+
+
+def _table(out: Store, table: TableSchema) -> pa.Table:
+    return table.read(out) if out.exists(table.filename) else table.empty()
 
 
 def _write_vocabulary(out: Store, groups: list[TagGroup], normaliser: Normaliser) -> None:
@@ -200,6 +224,7 @@ def _tags(groups: list[TagGroup], pairs: pa.Table, tracks: pa.Table) -> pa.Table
         {
             "tag": group.tag,
             "category": group.category,
+            "parent": group.parent,
             "members": list(group.members),
             "joined_by": list(group.joined_by),
             "n_tracks": by_tag[group.tag][0],
@@ -215,13 +240,21 @@ def _dropped_tags(
     groups: list[TagGroup],
     in_use: set[str],
     totals: dict[str, int],
+    rare: dict[str, dict[str, int]],
     n_tracks: dict[str, int],
 ) -> pa.Table:
-    """Rows of `dropped_tags`: what is not about the music, and the members of groups on too few tracks."""
+    """Rows of `dropped_tags`: what is not about the music, and the members of groups on too few tracks, in all or
+    in a published split."""
     reasons = [(str(reason), detail) for reason, detail in not_musical.values()]
     raw = list(not_musical)
     for group in groups:
-        if group.tag not in in_use:
+        if group.tag in rare:
+            places = ", ".join(f"{number} of {split}" for split, number in rare[group.tag].items())
+            reasons += [(str(Reason.TAG_RARE_IN_A_SPLIT), f"group {group.tag!r} is on {places}")] * len(
+                group.members
+            )
+            raw += group.members
+        elif group.tag not in in_use:
             detail = f"group {group.tag!r} is on {totals.get(group.tag, 0)} tracks"
             reasons += [(str(Reason.TAG_BELOW_MIN_TRACKS), detail)] * len(group.members)
             raw += group.members
@@ -284,13 +317,18 @@ def _frequent(settings: TagsSection) -> str:
     return f"tags on at least {settings.min_tracks} tracks{top}"
 
 
-def _notes(groups: list[TagGroup], in_use: set[str], labels: pa.Table) -> list[str]:
+def _notes(vocabulary: pa.Table, groups: list[TagGroup], labels: pa.Table) -> list[str]:
     notes = []
-    kept = [group for group in groups if group.tag in in_use]
-    joined = sum(len(group.members) for group in kept)
+    numbers = dict(zip(*(vocabulary.column(name).to_pylist() for name in ("tag", "n_tracks")), strict=True))
+    kept = [group for group in groups if group.tag in numbers]
     if kept:
-        by_rule = sum(group.by_rule for group in kept)
-        notes.append(f"{joined} tags as typed became {len(kept)}; {by_rule} of those have their category by rule")
+        joined = sum(len(group.members) for group in kept)
+        by_rule = [numbers[group.tag] for group in kept if group.by_rule]
+        share = sum(by_rule) / sum(numbers.values())
+        notes.append(
+            f"{joined} tags as typed became {len(kept)}; {len(by_rule)} of those have their category by rule "
+            f"({share:.1%} of the annotations)"
+        )
     untagged = pc.equal(pc.list_value_length(labels.column("tags")), 0)
     mute = labels.column("caption").null_count
     worded = int(pc.sum(pc.and_(untagged, pc.is_valid(labels.column("caption")))).as_py() or 0)

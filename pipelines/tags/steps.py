@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from pipelines.sources.artists import artist_key
 from pipelines.tags.grouping import TagCount
 from schemas.coded import Coded, Numbers, coded, decoded, distinct_numbers
+from schemas.errors import UsageError
+
+_COUNTED_SPLITS = ("train", "valid", "test")
 
 
 def keep_listened(annotations: pa.Table, listened: pa.Array) -> pa.Table:
@@ -153,6 +156,65 @@ def keep_frequent(pairs: pa.Table, min_tracks: int, top: int | None) -> tuple[pa
     enough = sorted((tag for tag, n in totals.items() if n >= min_tracks), key=lambda tag: (-totals[tag], tag))
     kept = pc.is_in(tags.values, value_set=pa.array(enough[:top], pa.string())).to_numpy(zero_copy_only=False)
     return pairs.filter(pa.array(np.append(kept, False)[tags.codes])), totals
+
+
+def require_published(published: pa.Table) -> pa.Table:
+    """Return the rows of the scheme `published`.
+
+    Args:
+        published: (scheme, track_id, split).
+
+    Raises:
+        UsageError: no such scheme, or no track in one of train, valid and test.
+    """
+    scheme = published.filter(pc.equal(published.column("scheme"), "published"))
+    there = pc.unique(scheme.column("split")).to_pylist()
+    missing = [split for split in _COUNTED_SPLITS if split not in there]
+    if missing:
+        raise UsageError(
+            f"tags.min_tracks_per_split: the source's published split has no {', '.join(missing)}; "
+            "leave the key out, or name a split that has all three in the source's settings"
+        )
+    return scheme
+
+
+def keep_in_every_split(
+    pairs: pa.Table, published: pa.Table, min_tracks: int
+) -> tuple[pa.Table, dict[str, dict[str, int]]]:
+    """ECALS' step: keep tags on at least `min_tracks` tracks in each of train, valid and test as published.
+
+    Tracks of `extra` and `student` count for none of them, as in ECALS' released code: it counts the tracks that
+    CALS calls train.
+
+    Args:
+        pairs: distinct (track_id, tag).
+        published: (scheme, track_id, split); the scheme `published` is used.
+
+    Returns:
+        the pairs that stay, and by tag that leaves its tracks in each of the three splits.
+
+    Raises:
+        UsageError: no such scheme, or no track in one of the three.
+    """
+    scheme = require_published(published)
+    there = pc.unique(scheme.column("split")).to_pylist()
+    tracks, tags = coded(pairs.column("track_id")), coded(pairs.column("tag"))
+    number_of = pa.array([_COUNTED_SPLITS.index(s) if s in _COUNTED_SPLITS else -1 for s in there], pa.int64())
+    split_of_row = number_of.take(pc.index_in(scheme.column("split"), value_set=pa.array(there)).combine_chunks())
+    place = pc.index_in(tracks.values, value_set=scheme.column("track_id").combine_chunks())
+    split_of = pc.fill_null(split_of_row.take(place), -1).to_numpy(zero_copy_only=False)[tracks.codes]
+    width = len(_COUNTED_SPLITS)
+    counted = np.bincount(
+        (tags.codes * width + split_of)[split_of >= 0], minlength=len(tags.values) * width
+    ).reshape(-1, width)
+    enough = counted.min(axis=1) >= min_tracks
+    occurring = np.bincount(tags.codes, minlength=len(tags.values)) > 0
+    names = tags.values.to_pylist()
+    rare = {
+        names[tag]: dict(zip(_COUNTED_SPLITS, counted[tag].tolist(), strict=True))
+        for tag in np.flatnonzero(occurring & ~enough).tolist()
+    }
+    return pairs.filter(pa.array(enough[tags.codes])), rare
 
 
 def tags_by_track(pairs: pa.Table, track_ids: pa.Array) -> pa.ListArray:

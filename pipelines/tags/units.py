@@ -17,7 +17,7 @@ from pipelines.tags.steps import drop_artist_names, drop_low_scores, drop_overta
 from schemas.coded import coded, in_one_dictionary
 from schemas.manifest import TagsSection
 from schemas.store import Store
-from schemas.tables import ANNOTATIONS, LISTENED, TRACKS
+from schemas.tables import ANNOTATIONS, LISTENED, TAXONOMY, TRACKS
 
 GROUPS_PER_UNIT = 16
 _TEXT = ["track_id", "source", "raw_tag"]
@@ -127,7 +127,14 @@ def _without_artist_names(annotations: pa.Table, out: Store, rules: str) -> pa.T
         inside = [("track_id", ">=", low), ("track_id", "<=", high), ("artist_name", "!=", "")]
         tracks = pq.read_table(stream, columns=["track_id", "artist_name"], filters=inside)
     names = dict(zip(tracks.column(0).to_pylist(), tracks.column(1).to_pylist(), strict=True))
-    return drop_artist_names(annotations, names, _taxonomy_keys(rules) if names else ())
+    return drop_artist_names(annotations, names, _taxonomy_keys(rules) | _stated_keys(out) if names else ())
+
+
+def _stated_keys(out: Store) -> frozenset[str]:
+    """What artists may be called like a tag of the source's own taxonomy."""
+    if not out.exists(TAXONOMY.filename):
+        return frozenset()
+    return frozenset(artist_key(tag) for tag in TAXONOMY.read(out, ["raw_tag"]).column("raw_tag").to_pylist())
 
 
 @lru_cache(maxsize=4)

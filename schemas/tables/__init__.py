@@ -8,9 +8,12 @@ from schemas.tables.captions import CAPTIONS
 from schemas.tables.dropped_captions import DROPPED_CAPTIONS
 from schemas.tables.dropped_tags import DROPPED_TAGS
 from schemas.tables.exclusions import EXCLUSIONS
+from schemas.tables.found_elsewhere import FOUND_ELSEWHERE
 from schemas.tables.interactions import INTERACTIONS
 from schemas.tables.labels import LABELS
+from schemas.tables.leaks import LEAKS
 from schemas.tables.listened import LISTENED
+from schemas.tables.pair_ids import PAIR_IDS
 from schemas.tables.pairs import PAIRS
 from schemas.tables.published import PUBLISHED
 from schemas.tables.splits import SPLITS
@@ -37,6 +40,8 @@ TABLES: dict[str, TableSchema] = {
         INTERACTIONS,
         TARGETS,
         EXCLUSIONS,
+        LEAKS,
+        FOUND_ELSEWHERE,
     )
 }
 
@@ -46,10 +51,13 @@ __all__ = [
     "DROPPED_CAPTIONS",
     "DROPPED_TAGS",
     "EXCLUSIONS",
+    "FOUND_ELSEWHERE",
     "INTERACTIONS",
     "LABELS",
+    "LEAKS",
     "LISTENED",
     "PAIRS",
+    "PAIR_IDS",
     "PUBLISHED",
     "SPLITS",
     "TABLES",

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -59,3 +62,44 @@ def play() -> Callable[..., Path]:
 def context(tmp_path: Path) -> SourceContext:
     """A source's context with a dataset directory of its own."""
     return SourceContext(Store(str(tmp_path / "out")), None, Engine(), Reporter(quiet=True))
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A dataset that was built and audited through the command line."""
+
+    out: Path
+    schemes: dict[str, Any]
+    said: str
+    strict: int
+    error: str
+
+    def shared(self, scheme: str, what: str) -> int:
+        """How many artists or recordings a scheme shares between its splits."""
+        return int(self.schemes[scheme]["shared"][what]["count"])
+
+    def sizes(self, scheme: str) -> dict[str, int]:
+        """How many tracks each split of a scheme has."""
+        return {name: split["tracks"] for name, split in self.schemes[scheme]["splits"].items()}
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """A table's rows, as any reader of Parquet has them."""
+        rows: list[dict[str, Any]] = pq.read_table(self.out / f"{name}.parquet").to_pylist()
+        return rows
+
+
+@pytest.fixture
+def audited(command: Callable[..., Any], tmp_path: Path) -> Callable[..., Audited]:
+    """Build tags and splits by a shipped manifest from a folder of published files, and audit what came out."""
+
+    def run(manifest: str, files: Path, *settings: str) -> Audited:
+        out = tmp_path / "built"
+        given = [word for setting in (f"source.path={files}", *settings) for word in ("--set", setting)]
+        built = command("build", manifest, "--out", out, "--only", "tags,splits", "--workers", "1", *given)
+        assert built.code == 0, built.err
+        strict = command("audit", out, "--strict")
+        content = json.loads((out / "audit.json").read_text("utf-8"))
+        schemes = {entry["scheme"]: entry for entry in content["schemes"]}
+        return Audited(out, schemes, built.out + built.err, strict.code, strict.err)
+
+    return run

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pipelines.sources.base import SourceContext, source_class
 from pipelines.sources.mtg_jamendo import MtgJamendo, MtgJamendoSettings
 from schemas.errors import UsageError
-from schemas.manifest import SourceSection
+from schemas.manifest import SourceSection, load_manifest
 from schemas.tables import ANNOTATIONS, PUBLISHED, TRACKS
 
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
@@ -88,9 +89,7 @@ def test_the_repository_itself_and_its_other_splits_and_subsets(tmp_path: Path, 
     assert (first.read().tracks.num_rows, third.read().tracks.num_rows) == (4, 3)
     assert first.inputs()["test"] == third.inputs()["test"]
     assert first.inputs()["train"] != third.inputs()["train"]
-    with pytest.raises(
-        UsageError, match=r"has neither autotagging_top50tags-train\.tsv nor data/splits/split-0/auto"
-    ):
+    with pytest.raises(UsageError, match=r"has no autotagging_top50tags-train\.tsv \(nor data/splits/split-0/auto"):
         source(context, tmp_path / "repo")
 
 
@@ -142,7 +141,7 @@ def test_a_line_that_is_not_as_published_is_named(
 def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path, context: SourceContext) -> None:
     folder = publish(tmp_path / "tsv", PARTS)
     (folder / "autotagging_top50tags-test.tsv").write_bytes(content)
-    with pytest.raises(UsageError, match=r"-test\.tsv: (line 1: not the published header|is not UTF-8)"):
+    with pytest.raises(UsageError, match=r"-test\.tsv: line 1: (not the published header|is not UTF-8)"):
         source(context, folder).read()
 
 
@@ -171,3 +170,103 @@ def test_a_source_is_found_by_its_kind_and_its_keys_are_checked() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             source_class(SourceSection.model_validate(section), "m.yaml")
+
+
+META = "TRACK_ID\tARTIST_ID\tALBUM_ID\tTRACK_NAME\tARTIST_NAME\tALBUM_NAME\tRELEASEDATE\tURL"
+NAMES = [
+    'track_0000241\tartist_000005\talbum_000033\t5" of rain\tBoth\tRemise à zéro\t2004-12-28\thttp://www.jamendo.com/1',
+    "track_1428385\tartist_494377\talbum_168445\tLate\t\tWhoever\tSingles\t2017-03-01\thttp://www.jamendo.com/2",
+    'track_0000773\tartist_000104\talbum_000126\t"Quoted"\tSomebody\t\t\thttp://www.jamendo.com/3',
+    "track_0000215\tcut off",
+]
+
+
+def test_titles_and_names_come_from_the_file_of_names(tmp_path: Path, context: SourceContext) -> None:
+    folder = publish(tmp_path / "repo/data/splits/split-0", PARTS).parents[2]
+    (folder / "data/raw.meta.tsv").write_text("\n".join([META, *NAMES]) + "\n", "utf-8")
+    tables = source(context, folder).read()
+    rows = {row["track_id"]: row for row in tables.tracks.to_pylist()}
+
+    def names(track_id: str) -> tuple[Any, ...]:
+        row = rows[track_id]
+        return row["title"], row["artist_name"], row["album"], row["year"]
+
+    assert names("track_0000241") == ('5" of rain', "Both", "Remise à zéro", 2004)
+    # Two rows are published with an empty cell too many behind the title.
+    assert names("track_1428385") == ("Late", "Whoever", "Singles", 2017)
+    assert names("track_0000773") == ('"Quoted"', "Somebody", "album_000126", None)
+    assert names("track_0000215") == (None, None, "album_000031", None)
+    assert tables.notes == (
+        "1 lines of data/raw.meta.tsv have not 8 cells, first line 5: their tracks have no names",
+    )
+    (folder / "data/raw.meta.tsv").write_text("TRACK_ID\tNAME\n", "utf-8")
+    with pytest.raises(UsageError, match=r"raw\.meta\.tsv: line 1: not the published header"):
+        source(context, folder).read()
+
+
+def test_other_official_splits_stand_beside(tmp_path: Path, context: SourceContext) -> None:
+    publish(tmp_path / "repo/data/splits/split-0", PARTS)
+    extra = "track_0009999\tartist_000014\talbum_000031\t99/9999.mp3\t99.0\tgenre---metal"
+    swapped = {"train": PARTS["test"], "validation": PARTS["train"], "test": [*PARTS["validation"], extra]}
+    publish(tmp_path / "repo/data/splits/split-2", swapped)
+    tables = source(context, tmp_path / "repo", beside=[2]).read()
+    assert tables.published is not None
+    assert {(r["scheme"], r["track_id"][-3:]): r["split"] for r in tables.published.to_pylist()} == {
+        ("published", "241"): "train",
+        ("published", "385"): "train",
+        ("published", "773"): "valid",
+        ("published", "215"): "test",
+        ("published_2", "241"): "valid",
+        ("published_2", "385"): "valid",
+        ("published_2", "773"): "test",
+        ("published_2", "215"): "train",
+    }
+    assert tables.notes == ("1 tracks of split-2 are not in split-0",)
+    with pytest.raises(ValueError, match="less than or equal to 4"):
+        source(context, tmp_path / "repo", split=5)
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_what_is_not_split_has_no_published_split(below: str, tmp_path: Path, context: SourceContext) -> None:
+    folder = tmp_path / "repo"
+    (folder / below).mkdir(parents=True)
+    lines = [HEADER, *PARTS["train"], PARTS["test"][0] + "\tgenre---punk,ska"]
+    (folder / below / "raw_30s.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    found = source(context, folder, subset="raw_30s", split=None)
+    assert found.expected_tracks() == 3
+    tables = found.read()
+    assert tables.tracks.num_rows == 3
+    assert tables.published is None
+    said = [r["raw_tag"] for r in tables.annotations.to_pylist() if r["track_id"] == "track_0000215"]
+    assert said == ["drumnbass", "metal", "punk", "ska"]
+
+
+@pytest.mark.parametrize("subset", ["top50tags", "genre", "instrument", "moodtheme"])
+def test_the_recipe_of_each_subset_builds(subset: str, tmp_path: Path, audited: Callable[..., Any]) -> None:
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for number in range(60):
+        part = ("train", "train", "train", "validation", "test")[number % 5]
+        ids = f"track_{number:07d}\tartist_{number % 20:06d}\talbum_{number:06d}"
+        parts[part].append(f"{ids}\t{number:02d}/{number}.mp3\t200.5\tgenre---g{number % 3}")
+    # Artist 0 is of train; one more of that artist's tracks lies in test.
+    parts["test"].append("track_0000099\tartist_000000\talbum_000099\t99/99.mp3\t100.0\tgenre---g1")
+    publish(tmp_path / "repo/data/splits/split-0", parts, stem=f"autotagging_{subset}")
+    name = "mtg_jamendo" if subset == "top50tags" else f"mtg_jamendo_{subset}"
+    found = audited(name, tmp_path / "repo")
+    assert (found.shared("default", "artists"), found.shared("default", "recordings")) == (0, 0)
+    assert (found.shared("published", "artists"), found.shared("published", "recordings")) == (1, 0)
+    assert found.strict == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("mtg_jamendo", (32_136, 10_888, 11_356)),
+        ("mtg_jamendo_genre", (32_572, 11_043, 11_479)),
+        ("mtg_jamendo_instrument", (14_395, 5_466, 5_115)),
+        ("mtg_jamendo_moodtheme", (9_949, 3_802, 4_231)),
+    ],
+)
+def test_the_ratios_are_those_of_the_official_split(name: str, sizes: tuple[int, ...]) -> None:
+    ratios = load_manifest(name)[0].splits.ratios
+    assert [round(ratio * sum(sizes)) for ratio in ratios.values()] == list(sizes)

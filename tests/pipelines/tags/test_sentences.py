@@ -123,7 +123,7 @@ def test_the_manifest_s_lengths_win_over_the_file_s() -> None:
     assert reason("a " + UPLIFTING, rules) is None
     with pytest.raises(UsageError, match=r"max_words 2 is below min_words 3"):
         noise_rules(CaptionsSection(kind="existing", noise="mulap", max_words=2))
-    with pytest.raises(UsageError, match=r"captions\.noise: no 'other' in manifests/noise; known: mulap"):
+    with pytest.raises(UsageError, match=r"captions\.noise: no 'other' in manifests/noise; known: isear, mulap"):
         noise_rules(CaptionsSection(kind="existing", noise="other"))
     with pytest.raises(ValueError, match="is no regular expression"):
         NoiseRules(patterns=["(a"])

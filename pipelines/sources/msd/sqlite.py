@@ -1,0 +1,161 @@
+"""Tables of the published SQLite files as Arrow columns, without a Python object a row for longer than a batch."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.sources.published_files import PublishedFiles
+from schemas.errors import UsageError
+
+_BATCH_ROWS = 4_000
+_BATCH_NUMBERS = 3_000_000
+_HEADER = b"SQLite format 3\x00"
+_KINDS = {pa.string(): "text", pa.float64(): "a number", pa.int64(): "a whole number"}
+Columns = Mapping[str, pa.DataType]
+
+
+class SqliteFile:
+    """One open file. Text comes as bytes from SQLite and is checked as it becomes Arrow."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+
+    def columns(self, table: str, columns: Columns, *, ids: bool = False) -> pa.Table:
+        """Columns of a table, in the order of its rowids.
+
+        Args:
+            columns: the type of each: string, float64 or int64. NULL is null.
+            ids: whether a column `rowid` (int64) comes first.
+
+        Raises:
+            UsageError: naming the file, table, column and row that is not as published.
+        """
+        self._check(table, columns)
+        names = ["rowid", *columns]
+        kinds = [pa.int64(), *columns.values()]
+        batches: list[list[pa.Array]] = [[] for _ in names]
+        with self._asked(f"SELECT {_quoted(names)} FROM {_quoted([table])} ORDER BY rowid") as cursor:  # noqa: S608 - our own names, quoted
+            while rows := cursor.fetchmany(_BATCH_ROWS):
+                cells = list(zip(*rows, strict=True))
+                for place, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+                    batches[place].append(self._array(table, name, kind, cells[place], cells[0]))
+        made = [
+            pa.chunked_array(parts, kind).combine_chunks() if len(parts) > 1 else _one(parts, kind)
+            for parts, kind in zip(batches, kinds, strict=True)
+        ]
+        return pa.table(dict(list(zip(names, made, strict=True))[0 if ids else 1 :]))
+
+    def numbers(self, table: str, columns: Sequence[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
+        """Columns of numbers, some hundred thousand rows at a time, in the table's own order.
+
+        Yields:
+            one float64 array a column.
+
+        Raises:
+            UsageError: naming the file, table and column and row that is not as published; NULL is not.
+        """
+        self._check(table, dict.fromkeys(columns, pa.float64()))
+        for column in columns:
+            odd = f"typeof({_quoted([column])}) NOT IN ('integer', 'real')"
+            with self._asked(f"SELECT rowid FROM {_quoted([table])} WHERE {odd} LIMIT 1") as cursor:  # noqa: S608 - our own names, quoted
+                if found := cursor.fetchone():
+                    raise self._wrong(table, column, found[0], "is no number")
+        with self._asked(f"SELECT {_quoted(columns)} FROM {_quoted([table])}") as cursor:  # noqa: S608 - our own names, quoted
+            cells: Iterator[float] = chain.from_iterable(cursor)
+            width = len(columns)
+            size = _BATCH_NUMBERS // width * width
+            while (values := np.fromiter(islice(cells, size), np.float64)).size:
+                yield [values[place::width] for place in range(width)]
+
+    def _array(
+        self, table: str, name: str, kind: pa.DataType, cells: Sequence[Any], ids: Sequence[int]
+    ) -> pa.Array:
+        try:
+            return pa.array(cells, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError, OverflowError):
+            pass
+        for rowid, cell in zip(ids, cells, strict=True):
+            try:
+                pa.array([cell], kind)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError, OverflowError):
+                raise self._wrong(table, name, rowid, f"{_shown(cell)} is not {_KINDS[kind]}") from None
+        raise AssertionError(f"{table}.{name}: the cells fit one by one")
+
+    def _check(self, table: str, columns: Columns) -> None:
+        with self._asked(f"SELECT name FROM pragma_table_info({_quoted([table], chr(39))})") as cursor:  # noqa: S608 - our own names, quoted
+            found = [name.decode("utf-8", "replace") for (name,) in cursor]
+        if not found:
+            raise UsageError(f"{self._where}: has no table {table!r}; is it the published file?")
+        if missing := [name for name in columns if name not in found]:
+            known = ", ".join(sorted(found))
+            raise UsageError(f"{self._where}: table {table!r} has no column {missing[0]!r} (it has {known})")
+
+    def _wrong(self, table: str, column: str, rowid: int, problem: str) -> UsageError:
+        return UsageError(f"{self._where}: table {table!r}, column {column!r}, row {rowid}: {problem}")
+
+    @contextmanager
+    def _asked(self, query: str) -> Iterator[sqlite3.Cursor]:
+        try:
+            with closing(self._connection.execute(query)) as cursor:
+                yield cursor
+        except (sqlite3.Error, OverflowError) as error:
+            raise UsageError(f"{self._where}: cannot be read as SQLite ({error}); get it again") from error
+
+
+@contextmanager
+def opened_sqlite(files: PublishedFiles, key: str) -> Iterator[SqliteFile]:
+    """Open a published SQLite file for reading; one that is remote or packed is copied to a temporary file first.
+
+    Raises:
+        UsageError: it is no SQLite file.
+    """
+    with files.opened(key) as stream:
+        if stream.read(len(_HEADER)) != _HEADER:
+            raise UsageError(f"{files.where(key)}: is no SQLite file")
+    path = files.store.local_path(files.path(key))
+    if path is not None and path.suffix != ".gz":
+        with _connected(path, files.where(key)) as file:
+            yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="tracklore-") as folder:
+        copy = Path(folder) / "copy.db"
+        with files.opened(key) as stream, copy.open("wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 22)
+        with _connected(copy, files.where(key)) as file:
+            yield file
+
+
+@contextmanager
+def _connected(path: Path, where: str) -> Iterator[SqliteFile]:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error as error:
+        raise UsageError(f"{where}: cannot be opened ({error})") from error
+    with closing(connection):
+        connection.text_factory = bytes
+        yield SqliteFile(connection, where)
+
+
+def _one(parts: list[pa.Array], kind: pa.DataType) -> pa.Array:
+    return parts[0] if parts else pa.array([], kind)
+
+
+def _quoted(names: Sequence[str], sign: str = '"') -> str:
+    return ", ".join(sign + name.replace(sign, sign * 2) + sign for name in names)
+
+
+def _shown(cell: Any) -> str:
+    text = cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else cell
+    return repr(text)[:60]
