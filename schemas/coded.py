@@ -6,6 +6,8 @@ doing so with text, and takes a fraction of the memory.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_REMEMBERED = 8
 Numbers = npt.NDArray[np.int64]
 
 
@@ -43,11 +46,50 @@ def coded(column: pa.ChunkedArray | pa.Array) -> Coded:
         return Coded(np.empty(0, np.int64), pa.array([], chunked.type.value_type))
     codes = np.concatenate([_codes(chunk.indices) for chunk in chunked.chunks])
     values = chunked.chunk(0).dictionary
+    if _checked.holds(values):
+        return Coded(codes, values)
     once = values.dictionary_encode()
     if len(once.dictionary) == len(values):
+        _checked.add(values)
         return Coded(codes, values)
     # A source may list a value twice.
     return Coded(np.append(_codes(once.indices), -1)[codes], once.dictionary)
+
+
+class _Checked:
+    """The dictionaries last found to list no value twice: the steps of a stage share one, each would look again.
+
+    They are held, so that their memory is not another's while they are known by it.
+    """
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[int, ...], pa.Array] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def holds(self, values: pa.Array) -> bool:
+        """Whether these values were found so."""
+        return self._key(values) in self._held
+
+    def add(self, values: pa.Array) -> None:
+        """Remember them, and forget the oldest."""
+        with self._lock:
+            self._held[self._key(values)] = values
+            if len(self._held) > _REMEMBERED:
+                self._held.popitem(last=False)
+
+    @staticmethod
+    def _key(values: pa.Array) -> tuple[int, ...]:
+        places = (buffer.address if buffer is not None else 0 for buffer in values.buffers())
+        return (len(values), values.offset, *places)
+
+
+_checked = _Checked()
+
+
+def distinct_numbers(numbers: Numbers) -> Numbers:
+    """The numbers, each once, in order. Sorting is faster here than the hashing of `numpy.unique`."""
+    ordered = np.sort(numbers)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def _codes(indices: pa.Array) -> Numbers:

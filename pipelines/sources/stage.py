@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow.compute as pc
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 from pipelines.sources.base import Source
 from pipelines.sources.union import UNION_VERSION, unite_artists
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
+from schemas.coded import coded
 from schemas.digests import digest_of
 from schemas.errors import DataError
 from schemas.receipt import FunnelStep
@@ -43,11 +45,11 @@ class SourceStage(Stage):
         tables = self._source.read()
         if tables.tracks.num_rows == 0:
             raise DataError(f"{context.where}: the source gave no track; see its path, and exclusions.parquet")
-        tracks, united = unite_artists(TRACKS.conform(tables.tracks), tables.artist_keys)
-        made = {
-            TRACKS.filename: TRACKS.write(out, tracks),
-            ANNOTATIONS.filename: ANNOTATIONS.write(out, tables.annotations),
-        }
+        # The two large tables at once: one is packed while the other's names are compared.
+        with ThreadPoolExecutor(1) as pool:
+            annotations = pool.submit(ANNOTATIONS.write, out, tables.annotations)
+            tracks, united = unite_artists(TRACKS.conform(tables.tracks), tables.artist_keys)
+            made = {TRACKS.filename: TRACKS.write(out, tracks), ANNOTATIONS.filename: annotations.result()}
         for schema, table in (
             (PUBLISHED, tables.published),
             (LISTENED, tables.listened),
@@ -69,9 +71,9 @@ class SourceStage(Stage):
             FunnelStep(
                 step="read",
                 tracks=tables.tracks.num_rows,
-                artists=int(pc.count_distinct(tracks.column("artist_id")).as_py()),
+                artists=coded(tracks.column("artist_id")).occurring(),
                 annotations=tables.annotations.num_rows,
-                tags=len(tables.annotations.column("raw_tag").unique()),
+                tags=coded(tables.annotations.column("raw_tag")).occurring(),
             ),
         ]
         return StageResult(written(out, made), funnel, [*tables.notes, *united], tables.exclusions)

@@ -13,8 +13,8 @@ from pipelines.progress import counter
 from pipelines.stage import BuildContext, Stage, StageResult, written
 from pipelines.tags.captions import Captioned, caption_tracks, captions_digest
 from pipelines.tags.grouping import TagGroup, group_tags
-from pipelines.tags.normalise import Normaliser
-from pipelines.tags.rules import load_rules
+from pipelines.tags.normalise import Normalised, Normaliser
+from pipelines.tags.rules import TagRules, load_rules
 from pipelines.tags.steps import (
     count_tags,
     keep_frequent,
@@ -27,7 +27,7 @@ from pipelines.tags.steps import (
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
-from schemas.coded import coded, decoded
+from schemas.coded import coded, decoded, distinct_numbers
 from schemas.digests import digest_of
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
@@ -63,7 +63,7 @@ class TagsStage(Stage):
         digest = digest_of([self.version, entry.digest, self.settings(context)])
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
-        normaliser = Normaliser(load_rules(settings.rules))
+        normaliser = _Remembering(load_rules(settings.rules))
         groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY))
         _write_vocabulary(out, groups, normaliser)
         mapped = list(self._pass(context, "map", digest).values())
@@ -115,6 +115,20 @@ class TagsStage(Stage):
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         return f"labels of {tracks} tracks" if tracks is not None else "tags and labels"
+
+
+class _Remembering(Normaliser):
+    """Normalises a tag once, however often it is asked for."""
+
+    def __init__(self, rules: TagRules) -> None:
+        self._known: dict[str, Normalised] = {}
+        super().__init__(rules)
+
+    def __call__(self, raw: str) -> Normalised:
+        found = self._known.get(raw)
+        if found is None:
+            found = self._known[raw] = super().__call__(raw)
+        return found
 
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
@@ -202,7 +216,7 @@ def _tags(groups: list[TagGroup], pairs: pa.Table, tracks: pa.Table) -> pa.Table
     place = pc.index_in(tracks_of.values, value_set=tracks.column("track_id").combine_chunks())
     artist_of = artists.codes[pc.fill_null(place, 0).to_numpy()][tracks_of.codes]
     width = max(1, len(artists.values))
-    n_artists = np.bincount(np.unique(tags.codes * width + artist_of) // width, minlength=len(tags.values))
+    n_artists = np.bincount(distinct_numbers(tags.codes * width + artist_of) // width, minlength=len(tags.values))
     n_tracks = np.bincount(tags.codes, minlength=len(tags.values))
     names = tags.values.to_pylist()
     by_tag = {tag: (t, a) for tag, t, a in zip(names, n_tracks.tolist(), n_artists.tolist(), strict=True) if t}

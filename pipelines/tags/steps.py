@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.sources.artists import artist_key
 from pipelines.tags.grouping import TagCount
-from schemas.coded import Coded, Numbers, coded, decoded
+from schemas.coded import Coded, Numbers, coded, decoded, distinct_numbers
 from schemas.errors import UsageError
 
 _COUNTED_SPLITS = ("train", "valid", "test")
@@ -51,7 +51,7 @@ def drop_overtagged(annotations: pa.Table, max_tags: int | None) -> tuple[pa.Tab
 def _distinct(first: Coded, second: Coded) -> tuple[Numbers, Numbers]:
     """The distinct pairs of codes that rows have, in order."""
     width = max(1, len(second.values))
-    pairs = np.unique(first.codes * width + second.codes)
+    pairs = distinct_numbers(first.codes * width + second.codes)
     return pairs // width, pairs % width
 
 
@@ -72,8 +72,13 @@ def drop_artist_names(annotations: pa.Table, names: Mapping[str, str], kept: Ite
         key = artist_key(name) if name else ""
         return codes.setdefault(key, len(codes)) if key and key not in known else absent
 
-    of_tags = np.array([code(tag, -1) for tag in tags.values.to_pylist()], np.int64)
-    of_tracks = np.array([code(names.get(track), -2) for track in tracks.values.to_pylist()], np.int64)
+    of_tags, of_tracks = np.full(len(tags.values), -1), np.full(len(tracks.values), -2)
+    for found, of_values, absent in ((tags, of_tags, -1), (tracks, of_tracks, -2)):
+        present = distinct_numbers(found.codes)
+        texts = found.values.take(pa.array(present)).to_pylist()
+        if found is tracks:
+            texts = [names.get(text) for text in texts]
+        of_values[present] = [code(text, absent) for text in texts]
     same = of_tags[tags.codes] == of_tracks[tracks.codes]
     return annotations.filter(pa.array(~same))
 
@@ -87,7 +92,7 @@ def count_tags(annotations: pa.Table) -> pa.Table:
     tags, tracks = coded(annotations.column("raw_tag")), coded(annotations.column("track_id"))
     sources = coded(annotations.column("source"))
     width = max(1, len(sources.values))
-    of_source = np.unique((tags.codes * width + sources.codes) * max(1, len(tracks.values)) + tracks.codes)
+    of_source = distinct_numbers((tags.codes * width + sources.codes) * max(1, len(tracks.values)) + tracks.codes)
     keys, counts = np.unique(of_source // max(1, len(tracks.values)), return_counts=True)
     in_all = np.bincount(_distinct(tags, tracks)[0], minlength=len(tags.values))
     return pa.table(
