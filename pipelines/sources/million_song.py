@@ -7,6 +7,7 @@ Profile, the list of duplicates and the paths of the previews, each read only wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from pipelines.sources.msd.taste_profile import TASTE_FILES, read_taste_profile
 from pipelines.sources.published_files import PublishedFile, PublishedFilesSettings
 from schemas.errors import UsageError
 from schemas.reasons import Reason
-from schemas.tables import EXCLUSIONS, PUBLISHED, TAXONOMY, TRACKS
+from schemas.tables import ANNOTATIONS, EXCLUSIONS, PUBLISHED, TAXONOMY, TRACKS
 
 
 class MillionSongSettings(PublishedFilesSettings):
@@ -116,11 +117,14 @@ class MillionSong(MillionSongFiles):
         taste = None
         if settings.listening or settings.interactions:
             taste = read_taste_profile(self, wanted, interactions=settings.interactions)
-        releases = {
-            name: source.read(self, None if settings.tracks != "with_audio" else wanted)
-            for name, source in self._labels.items()
-        }
-        annotations, left = joined_annotations([(n, r.annotations) for n, r in releases.items()], wanted)
+        releases: dict[str, LabelTables] = {}
+        tables = []
+        for name, source in self._labels.items():
+            release = source.read(self, wanted if settings.tracks == "with_audio" else None)
+            tables.append((name, release.annotations))
+            releases[name] = replace(release, annotations=ANNOTATIONS.empty())
+            del release
+        annotations, left = joined_annotations(tables, wanted)
         split = self._published(releases, said)
         for release in releases.values():
             said.extend(release.notes)

@@ -156,4 +156,5 @@ def _with_artists(table: pa.Table) -> pa.Table:
 
 def _nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Null where the text is empty."""
-    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+    empty = pc.equal(pc.utf8_trim_whitespace(column), "")
+    return pc.if_else(empty, None, column) if pc.any(empty).as_py() else column

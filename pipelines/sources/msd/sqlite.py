@@ -51,11 +51,11 @@ class SqliteFile:
                 cells = list(zip(*rows, strict=True))
                 for place, (name, kind) in enumerate(zip(names, kinds, strict=True)):
                     batches[place].append(self._array(table, name, kind, cells[place], cells[0]))
-        made = [
-            pa.chunked_array(parts, kind).combine_chunks() if len(parts) > 1 else _one(parts, kind)
-            for parts, kind in zip(batches, kinds, strict=True)
-        ]
-        return pa.table(dict(list(zip(names, made, strict=True))[0 if ids else 1 :]))
+        made = {}
+        for name, kind in zip(names, kinds, strict=True):
+            parts = batches.pop(0)  # let go, so that a table is there twice in one column only
+            made[name] = pa.concat_arrays(parts) if parts else pa.array([], kind)
+        return pa.table(made if ids else {name: made[name] for name in columns})
 
     def numbers(self, table: str, columns: Sequence[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
         """Columns of numbers, some hundred thousand rows at a time, in the table's own order.
@@ -67,11 +67,18 @@ class SqliteFile:
             UsageError: naming the file, table and column and row that is not as published; NULL is not.
         """
         self._check(table, dict.fromkeys(columns, pa.float64()))
-        for column in columns:
-            odd = f"typeof({_quoted([column])}) NOT IN ('integer', 'real')"
-            with self._asked(f"SELECT rowid FROM {_quoted([table])} WHERE {odd} LIMIT 1") as cursor:  # noqa: S608 - our own names, quoted
-                if found := cursor.fetchone():
-                    raise self._wrong(table, column, found[0], "is no number")
+        odd = {column: f"typeof({_quoted([column])}) NOT IN ('integer', 'real')" for column in columns}
+        # One look at every row for all columns, and a second one only for the name of the wrong one.
+        for names in (list(odd), *([name] for name in odd)):
+            where = " OR ".join(odd[name] for name in names)
+            with self._asked(
+                f"SELECT rowid FROM {_quoted([table])} WHERE {where} LIMIT 1"  # noqa: S608 - our own names, quoted
+            ) as cursor:
+                found = cursor.fetchone()
+            if found and len(names) == 1:
+                raise self._wrong(table, names[0], found[0], "is no number")
+            if not found and len(names) > 1:
+                break
         with self._asked(f"SELECT {_quoted(columns)} FROM {_quoted([table])}") as cursor:  # noqa: S608 - our own names, quoted
             cells: Iterator[float] = chain.from_iterable(cursor)
             width = len(columns)
@@ -83,12 +90,12 @@ class SqliteFile:
         self, table: str, name: str, kind: pa.DataType, cells: Sequence[Any], ids: Sequence[int]
     ) -> pa.Array:
         try:
-            return pa.array(cells, kind)
+            return _converted(cells, kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError, OverflowError):
             pass
         for rowid, cell in zip(ids, cells, strict=True):
             try:
-                pa.array([cell], kind)
+                _converted([cell], kind)
             except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError, OverflowError):
                 raise self._wrong(table, name, rowid, f"{_shown(cell)} is not {_KINDS[kind]}") from None
         raise AssertionError(f"{table}.{name}: the cells fit one by one")
@@ -148,8 +155,10 @@ def _connected(path: Path, where: str) -> Iterator[SqliteFile]:
         yield SqliteFile(connection, where)
 
 
-def _one(parts: list[pa.Array], kind: pa.DataType) -> pa.Array:
-    return parts[0] if parts else pa.array([], kind)
+def _converted(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.int64() and float in map(type, cells):
+        raise pa.ArrowInvalid("a fraction")  # which pyarrow would cut off
+    return pa.array(cells, kind)
 
 
 def _quoted(names: Sequence[str], sign: str = '"') -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,11 +11,12 @@ from schemas.reasons import Reason
 from schemas.tables import ANNOTATIONS, EXCLUSIONS
 
 
-def joined_annotations(tables: Sequence[tuple[str, pa.Table]], track_ids: pa.Array) -> tuple[pa.Table, list[str]]:
+def joined_annotations(tables: list[tuple[str, pa.Table]], track_ids: pa.Array) -> tuple[pa.Table, list[str]]:
     """Several releases' annotations as one table in the order of `schemas.tables.ANNOTATIONS`.
 
     Args:
-        tables: the name of a release and its annotations, text as strings or as dictionaries.
+        tables: the name of a release and its annotations, text as strings or as dictionaries; the list is emptied,
+            for two copies of a large release are one too many.
         track_ids: strings in ascending order; annotations of other tracks are left out.
 
     Returns:
@@ -29,7 +28,8 @@ def joined_annotations(tables: Sequence[tuple[str, pa.Table]], track_ids: pa.Arr
     sources: list[pa.DictionaryArray] = []
     tags: list[pa.DictionaryArray] = []
     scores: list[pa.Array] = []
-    for name, table in tables:
+    while tables:
+        name, table = tables.pop(0)
         named = _encoded(table.column("track_id"))
         places = pc.index_in(named.dictionary, value_set=track_ids)
         codes = pc.fill_null(places, -1).to_numpy()[named.indices.to_numpy()]
@@ -44,10 +44,12 @@ def joined_annotations(tables: Sequence[tuple[str, pa.Table]], track_ids: pa.Arr
         tags.append(_encoded(table.column("raw_tag"), keep))
         score = table.column("score").cast(pa.float64())
         scores.extend((score if keep is None else score.filter(keep)).chunks)
+        del table, named, codes, known, score
     track = np.concatenate(tracks) if tracks else np.zeros(0, np.int32)
     source, source_names = _ranked(sources)
     tag, tag_names = _ranked(tags)
-    score = pa.chunked_array(scores, pa.float64()).combine_chunks()
+    score = pa.concat_arrays(scores) if scores else pa.array([], pa.float64())
+    del tracks[:], scores[:]
     key = (track.astype(np.int64) * max(1, len(source_names)) + source) * max(1, len(tag_names)) + tag
     if np.any(key[1:] <= key[:-1]):
         order = np.argsort(key, kind="stable")
@@ -55,9 +57,12 @@ def joined_annotations(tables: Sequence[tuple[str, pa.Table]], track_ids: pa.Arr
             # By score too, those without one last.
             value = pc.fill_null(score, np.inf).to_numpy()
             order = np.lexsort((value, key))
-        track, source, tag, score = track[order], source[order], tag[order], score.take(pa.array(order))
-    del key
-    table = pa.table(
+        del key
+        track = track[order]
+        source = source[order]
+        tag = tag[order]
+        score = score.take(pa.array(order))
+    joined = pa.table(
         {
             "track_id": pa.DictionaryArray.from_arrays(track, track_ids),
             "source": pa.DictionaryArray.from_arrays(source, source_names),
@@ -65,7 +70,7 @@ def joined_annotations(tables: Sequence[tuple[str, pa.Table]], track_ids: pa.Arr
             "score": score,
         }
     )
-    return table.select(ANNOTATIONS.schema.names), notes
+    return joined.select(ANNOTATIONS.schema.names), notes
 
 
 def excluded_tracks(track_ids: pa.Array, reason: Reason, detail: pa.Array | str) -> pa.Table:
@@ -92,11 +97,13 @@ def _encoded(column: pa.ChunkedArray, keep: pa.Array | None = None) -> pa.Dictio
     return whole.cast(pa.dictionary(pa.int32(), pa.string()))
 
 
-def _ranked(parts: Sequence[pa.DictionaryArray]) -> tuple[npt.NDArray[np.int32], pa.Array]:
-    """Codes into the ascending order of all the parts' values, and these values, each in use at least once."""
+def _ranked(parts: list[pa.DictionaryArray]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """Codes into the ascending order of all the parts' values, and these values, each in use at least once.
+    The parts are let go."""
     if not parts:
         return np.zeros(0, np.int32), pa.array([], pa.string())
     whole = pa.chunked_array(parts).unify_dictionaries()
+    parts.clear()
     values = whole.chunk(0).dictionary
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in whole.chunks])
     used = np.zeros(len(values), bool)

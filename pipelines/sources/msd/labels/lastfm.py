@@ -189,7 +189,10 @@ def _annotations(
 
 
 def _joined(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+    """The parts as one, and let go of them."""
+    whole = np.concatenate(parts) if parts else np.zeros(0, dtype)
+    parts.clear()
+    return whole
 
 
 LABELS = LastFm()
