@@ -196,7 +196,7 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         named = {"manifest": manifest.digest(without=source.LOCATION_KEYS), "recipe": recipe}
         receipt = found or Receipt(name=manifest.name, manifest=str(named["manifest"]))
         context = BuildContext(
-            manifest, request.where, out, request.engine, reporter, receipt, request.check, dry_run
+            manifest, request.where, out, request.engine, reporter, receipt, request.check, dry_run, request.base
         )
         if not dry_run:
             out.remove_temporaries()

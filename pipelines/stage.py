@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ class BuildContext:
         receipt: what stands; the build replaces it after every stage.
         check: whether present files are read again instead of trusted by their size.
         dry_run: only the plan is wanted.
+        base: the folder that relative paths in the manifest start from; None for the working directory.
     """
 
     manifest: Manifest
@@ -38,6 +40,7 @@ class BuildContext:
     receipt: Receipt
     check: bool = False
     dry_run: bool = False
+    base: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ def test_a_member_under_two_ids_is_credited_under_the_united_one() -> None:
 
 
 def test_various_artists_are_nobody_and_tie_nobody() -> None:
-    table = tracks(("va1", "Various Artists"), ("va2", "V.A."), ("a1", "Xena"), ("a2", "Xena feat. Various Artists"))
+    table = tracks(
+        ("va1", "Various Artists"), ("va2", "V.A."), ("a1", "Xena"), ("a2", "Xena feat. Various Artists")
+    )
     assert united(table) == [(UNKNOWN_ARTIST, None), (UNKNOWN_ARTIST, None), ("a1", None), ("a2", ["a1"])]
 
 
