@@ -51,6 +51,9 @@ def build(
     workers: Workers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail when a published split leaks, too.")] = False,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="FILE", help="A splits.parquet whose tracks keep their splits.")
+    ] = None,
 ) -> None:
     """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
     from pipelines import cli
@@ -66,6 +69,7 @@ def build(
         dry_run=dry_run,
         strict=strict,
         flags=context.args,
+        keep=keep,
     )
 
 
@@ -82,6 +86,9 @@ def split(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another split of equal quality.")] = 0,
     effort: Annotated[int, typer.Option("--effort", help="How long to search; 1 is usual.")] = 1,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="FILE", help="An earlier output whose rows keep their splits.")
+    ] = None,
 ) -> None:
     """Split any table so that no group is torn and every label has its share."""
     from pipelines import cli
@@ -94,6 +101,7 @@ def split(
         label_separator=label_separator,
         seed=seed,
         effort=effort,
+        keep=keep,
     )
 
 

@@ -24,6 +24,7 @@ def build(
     strict: bool = False,
     flags: Sequence[str] = (),
     always_tell: bool = False,
+    keep: str | None = None,
 ) -> None:
     """`tracklore build`. With `always_tell` the funnel and the audit are printed of a dataset that stands, too.
 
@@ -44,7 +45,8 @@ def build(
     check_flags(flags)
     check_runner(runner or DEFAULT_RUNNER)
     engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags))
-    loaded, where, base = load_manifest(manifest, _from_here(manifest, settings))
+    typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
+    loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
     names = [name.strip() for part in only for name in part.split(",") if name.strip()]
     request = Request(loaded, where, base, Store(out), engine, names, check)
     result = run_build(request, Reporter(), dry_run=dry_run)
@@ -71,7 +73,7 @@ def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     from schemas.manifest import load_manifest
 
     loaded, where, _ = load_manifest(manifest, settings)
-    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS}
+    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {"splits.keep"}
     made = []
     for setting in settings:
         key, _, value = setting.partition("=")
@@ -96,6 +98,7 @@ def split(
     label_separator: str | None = None,
     seed: int = 0,
     effort: int = 1,
+    keep: str | None = None,
 ) -> None:
     """`tracklore split`.
 
@@ -110,7 +113,7 @@ def split(
     if effort < 1:
         raise UsageError(f"--effort {effort}: at least 1")
     result, notes, rows = split_table(
-        table, out, columns, parsed, label_separator=label_separator, seed=seed, effort=effort
+        table, out, columns, parsed, label_separator=label_separator, seed=seed, effort=effort, keep=keep
     )
     show_split(console(), rows, parsed)
     for note in notes:

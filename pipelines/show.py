@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from pipelines.audit import problems
-from pipelines.splits.measures import label_counts, label_distance, share_deviation
+from pipelines.splits.labels import labels_of
+from pipelines.splits.measures import counted, label_distance, share_deviation
 from schemas.reasons import Reason
 from schemas.receipt import Receipt
 from schemas.store import Store
@@ -33,16 +36,18 @@ def show_result(out_console: Console, out: Store, receipt: Receipt, audit: Mappi
         show_audit(out_console, audit)
 
 
-def show_split(out_console: Console, rows: Mapping[str, Sequence[Any]], ratios: Mapping[str, float]) -> None:
-    """How a split of a table turned out."""
+def show_split(out_console: Console, rows: Mapping[str, Any], ratios: Mapping[str, float]) -> None:
+    """How a split of a table turned out: Arrow columns `groups`, `labels` (lists) and `splits`."""
     names = list(ratios)
-    vocabulary = sorted({label for labels in rows["labels"] for label in labels})
-    counts, sizes = label_counts(rows["labels"], rows["splits"], names, vocabulary)
+    places = pc.fill_null(pc.index_in(rows["splits"], value_set=pa.array(names, pa.string())), -1)
+    counts, sizes = counted(labels_of(rows["labels"]), places.to_numpy().astype("int64"), len(names))
+    pairs = pa.table({"split": rows["splits"], "group": rows["groups"]}).group_by("split")
+    distinct = pairs.aggregate([("group", "count_distinct")]).to_pylist()
+    groups = {row["split"]: row["group_count_distinct"] for row in distinct}
     table = _table("Split", "split", "rows", "share", "groups", "labels")
     for place, name in enumerate(names):
-        groups = {group for group, split in zip(rows["groups"], rows["splits"], strict=True) if split == name}
         share = sizes[place] / max(1, sizes.sum())
-        cells = (f"{sizes[place]:,}", f"{share:.1%}", f"{len(groups):,}", f"{(counts[place] > 0).sum():,}")
+        cells = (f"{sizes[place]:,}", f"{share:.1%}", f"{groups.get(name, 0):,}", f"{(counts[place] > 0).sum():,}")
         table.add_row(escape(name), *cells)
     out_console.print(table)
     mean, largest = share_deviation(counts, ratios, names)

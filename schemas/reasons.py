@@ -32,6 +32,7 @@ class Reason(StrEnum):
     NO_AUDIO = "no_audio"
     MISMATCHED = "mismatched"
     BRIDGES_ARTISTS = "bridges_artists"
+    ARTIST_IN_TWO_SPLITS = "artist_in_two_splits"
     RECORDING_CANDIDATE = "recording_candidate"
     CONTAMINATED = "contaminated"
     LONG_SCENE = "long_scene"
@@ -68,6 +69,7 @@ _MEANINGS: dict[Reason, str] = {
     Reason.NO_AUDIO: "the source knows of no sound for the track",
     Reason.MISMATCHED: "the source's list of wrong matches names the track",
     Reason.BRIDGES_ARTISTS: "the track ties artists into a group too large to split",
+    Reason.ARTIST_IN_TWO_SPLITS: "the splits that are kept have the artist's older tracks in several",
     Reason.RECORDING_CANDIDATE: "it may be a recording that lies in another split",
     Reason.CONTAMINATED: "the track is in another dataset that this one must stay apart from",
     Reason.LONG_SCENE: "a scene of the video lasts longer than the recipe allows",

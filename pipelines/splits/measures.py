@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.splits.labels import Codes, Labels, as_array, labels_of
 
 
 def label_counts(
-    labels: Sequence[Sequence[str]], splits: Sequence[str], names: Sequence[str], vocabulary: Sequence[str]
+    labels: Any, splits: Any, names: Sequence[str], vocabulary: Sequence[str]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Count rows by split and label.
+
+    Args:
+        labels: a sequence of sequences of strings, or an Arrow column of lists.
+        splits: a split's name for each row; rows of other splits than `names` are left out.
 
     Returns:
         int64 (splits, labels), and int64 (splits,) rows.
     """
-    counts = np.zeros((len(names), len(vocabulary)), np.int64)
-    sizes = np.zeros(len(names), np.int64)
-    row_of = {name: i for i, name in enumerate(names)}
-    column_of = {label: i for i, label in enumerate(vocabulary)}
-    for row, split in zip(labels, splits, strict=True):
-        place = row_of.get(split)
-        if place is None:
-            continue
-        sizes[place] += 1
-        for label in set(row):
-            if label in column_of:
-                counts[place, column_of[label]] += 1
-    return counts, sizes
+    places = pc.index_in(as_array(splits, pa.string()), value_set=pa.array(names, pa.string()))
+    codes = pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return counted(labels_of(labels, vocabulary), codes, len(names))
+
+
+def counted(labels: Labels, splits: Codes, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Count rows by split, given as int64 (rows,) with -1 for none, and label.
+
+    Returns:
+        int64 (splits, labels), and int64 (splits,) rows.
+    """
+    width = len(labels.names)
+    where = splits[labels.rows]
+    kept = where >= 0
+    counts = np.bincount(where[kept] * width + labels.codes[kept], minlength=count * width)
+    sizes = np.bincount(splits[splits >= 0], minlength=count)
+    return counts.reshape(count, width).astype(np.int64), sizes.astype(np.int64)
 
 
 def label_distance(counts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> float:

@@ -1,4 +1,7 @@
-"""The search for a split: whole groups move and swap between splits while the distance to the targets falls.
+"""The search for a split: whole groups move and swap between splits while the cost falls.
+
+The cost is the weighted squared distance of the counts from their targets, and penalties for what makes a number
+worthless: a tag that has too few rows in a split, or comes from too few groups, or for a good part from one.
 
 The inner loop is compiled. It is budgeted in sweeps over the groups, never by the clock, and draws from a
 generator of its own, so that a seed gives one result on every machine.
@@ -13,9 +16,15 @@ import numpy.typing as npt
 from numba import njit
 
 SWEEPS_PER_ROUND = 4
-ROUNDS_PER_EFFORT = 120
+ROUNDS_PER_EFFORT = 240
+LEAST_ROUNDS = 6
+# A round visits every count of every group: many of them are searched in fewer rounds.
+VISITS_PER_EFFORT = 4_000_000
 SWAPS_PER_GROUP = 8
 KICKED_SHARE = 0.01
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,26 @@ class Problem:
         targets: float64 (splits, columns), what each split should hold of each column.
         weights: float64 (splits, columns), what a squared miss costs.
         pinned: int64 (groups,), the split that a group must be in, or -1.
+        least, least_weights: float64 (splits, columns), below which count a squared lack costs that much more.
+        heads, heads_weights: float64 (splits, columns), how many groups with the column each split should have,
+            and what a squared miss costs.
+        few, few_weights: float64 (splits, columns), below how many groups a squared lack costs that much more.
+        places: float64 (groups, splits), what a group costs in a split whatever else is there.
     """
 
-    offsets: npt.NDArray[np.int64]
-    columns: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    targets: npt.NDArray[np.float64]
-    weights: npt.NDArray[np.float64]
-    pinned: npt.NDArray[np.int64]
+    offsets: Codes
+    columns: Codes
+    values: Floats
+    targets: Floats
+    weights: Floats
+    pinned: Codes
+    least: Floats | None = None
+    least_weights: Floats | None = None
+    heads: Floats | None = None
+    heads_weights: Floats | None = None
+    few: Floats | None = None
+    few_weights: Floats | None = None
+    places: Floats | None = None
 
     @property
     def groups(self) -> int:
@@ -43,28 +64,49 @@ class Problem:
         return len(self.offsets) - 1
 
 
-def solve(problem: Problem, start: npt.NDArray[np.int64], seed: int, effort: int) -> npt.NDArray[np.int64]:
+def solve(problem: Problem, start: Codes, seed: int, effort: int) -> Codes:
     """Improve an assignment of groups to splits.
 
     Args:
         start: int64 (groups,), where to begin.
-        effort: the budget, in units of `ROUNDS_PER_EFFORT` rounds of at most four sweeps.
+        effort: the budget, in units of at most `ROUNDS_PER_EFFORT` rounds of at most four sweeps.
 
     Returns:
-        int64 (groups,), never farther from the targets than `start`.
+        int64 (groups,), never costlier than `start`.
     """
-    best: npt.NDArray[np.int64] = _search(
+    visits = max(1, len(problem.columns)) * len(problem.targets)
+    rounds = min(ROUNDS_PER_EFFORT, max(LEAST_ROUNDS, VISITS_PER_EFFORT // visits))
+    nothing = np.zeros_like(problem.targets)
+    targets, few = problem.targets, _or(problem.few, nothing)
+    table = np.stack(
+        [
+            problem.weights,
+            _or(problem.least_weights, nothing),
+            _or(problem.least, nothing) - targets,
+            _or(problem.heads_weights, nothing),
+            _or(problem.few_weights, nothing),
+            few,
+        ],
+        axis=-1,
+    )
+    best: Codes = _search(
         problem.offsets,
         problem.columns,
         problem.values,
-        problem.targets,
-        problem.weights,
+        targets,
+        _or(problem.heads, nothing),
+        np.ascontiguousarray(table),
+        _or(problem.places, np.zeros((problem.groups, len(targets)))),
         problem.pinned,
         start.astype(np.int64),
         np.uint64(seed * 2 + 1 & 0xFFFFFFFFFFFFFFFF),
-        effort * ROUNDS_PER_EFFORT,
+        effort * rounds,
     )
     return best
+
+
+def _or(given: Floats | None, otherwise: Floats) -> Floats:
+    return otherwise if given is None else given
 
 
 @njit(cache=True)
@@ -79,88 +121,126 @@ def _draw(state: npt.NDArray[np.uint64], below: int) -> int:
 
 
 @njit(cache=True)
+def _change(v: float, miss: float, over: float, rule: Floats, heads: float) -> float:
+    """What one count of one split adds to the cost when it grows by `v` (a row falls when it is negative).
+
+    Args:
+        miss: rows minus their target; over: groups minus theirs; heads: groups.
+        rule: weight, weight and place of too few rows, weight of groups, weight and place of too few groups.
+    """
+    change: float = rule[0] * v * (v + 2.0 * miss)
+    if rule[1] > 0.0:
+        before, after = max(0.0, rule[2] - miss), max(0.0, rule[2] - miss - v)
+        change += rule[1] * (after * after - before * before)
+    one = 1.0 if v > 0.0 else -1.0
+    change += rule[3] * one * (one + 2.0 * over)
+    if rule[4] > 0.0 and heads <= rule[5] + 1.0:
+        before, after = max(0.0, rule[5] - heads), max(0.0, rule[5] - heads - one)
+        change += rule[4] * (after * after - before * before)
+    return change
+
+
+@njit(cache=True)
 def _shift(
     group: int,
     origin: int,
     target: int,
-    offsets: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    miss: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
+    offsets: Codes,
+    columns: Codes,
+    values: Floats,
+    state: Floats,
+    rules: Floats,
+    places: Floats,
 ) -> float:
-    """What the cost changes by when a group moves; `miss` is counts minus targets, (splits, columns)."""
-    change = 0.0
+    """What the cost changes by when a group moves; `state` is (splits, columns, 3): rows minus their target,
+    groups minus theirs, groups."""
+    change: float = places[group, target] - places[group, origin]
     for k in range(offsets[group], offsets[group + 1]):
         c, v = columns[k], values[k]
-        change += weights[origin, c] * v * (v - 2.0 * miss[origin, c])
-        change += weights[target, c] * v * (v + 2.0 * miss[target, c])
+        here, there = state[origin, c], state[target, c]
+        change += _change(-v, here[0], here[1], rules[origin, c], here[2])
+        change += _change(v, there[0], there[1], rules[target, c], there[2])
     return change
 
 
 @njit(cache=True)
 def _move(
-    group: int,
-    origin: int,
-    target: int,
-    offsets: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    miss: npt.NDArray[np.float64],
+    group: int, origin: int, target: int, offsets: Codes, columns: Codes, values: Floats, state: Floats
 ) -> None:
     for k in range(offsets[group], offsets[group + 1]):
-        miss[origin, columns[k]] -= values[k]
-        miss[target, columns[k]] += values[k]
+        c, v = columns[k], values[k]
+        state[origin, c, 0] -= v
+        state[origin, c, 1] -= 1.0
+        state[origin, c, 2] -= 1.0
+        state[target, c, 0] += v
+        state[target, c, 1] += 1.0
+        state[target, c, 2] += 1.0
 
 
 @njit(cache=True)
-def _misses(
-    where: npt.NDArray[np.int64],
-    offsets: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    targets: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    miss = -targets
+def _counted(
+    where: Codes, offsets: Codes, columns: Codes, values: Floats, targets: Floats, heads: Floats
+) -> Floats:
+    state = np.zeros((targets.shape[0], targets.shape[1], 3))
+    state[:, :, 0] = -targets
+    state[:, :, 1] = -heads
     for group in range(len(where)):
         for k in range(offsets[group], offsets[group + 1]):
-            miss[where[group], columns[k]] += values[k]
-    return miss
+            state[where[group], columns[k], 0] += values[k]
+            state[where[group], columns[k], 1] += 1.0
+            state[where[group], columns[k], 2] += 1.0
+    return state
+
+
+@njit(cache=True)
+def _cost(where: Codes, state: Floats, rules: Floats, places: Floats) -> float:
+    cost = 0.0
+    for split in range(state.shape[0]):
+        for c in range(state.shape[1]):
+            rule, now = rules[split, c], state[split, c]
+            lack, few = max(0.0, rule[2] - now[0]), max(0.0, rule[5] - now[2])
+            cost += rule[0] * now[0] * now[0] + rule[1] * lack * lack
+            cost += rule[3] * now[1] * now[1] + rule[4] * few * few
+    for group in range(len(where)):
+        cost += places[group, where[group]]
+    return cost
 
 
 @njit(cache=True)
 def _search(
-    offsets: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    targets: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
-    pinned: npt.NDArray[np.int64],
-    start: npt.NDArray[np.int64],
+    offsets: Codes,
+    columns: Codes,
+    values: Floats,
+    targets: Floats,
+    heads: Floats,
+    rules: Floats,
+    places: Floats,
+    pinned: Codes,
+    start: Codes,
     seed: np.uint64,
     rounds: int,
-) -> npt.NDArray[np.int64]:
+) -> Codes:
     """Iterated local search: descend by moves and swaps, kick a few groups, descend again, keep the better."""
     groups, splits = len(start), targets.shape[0]
-    state = np.empty(1, np.uint64)
-    state[0] = seed * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
+    draws = np.empty(1, np.uint64)
+    draws[0] = seed * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
     where = start.copy()
     best = start.copy()
-    miss = _misses(where, offsets, columns, values, targets)
-    best_cost = np.sum(weights * miss * miss)
+    state = _counted(where, offsets, columns, values, targets, heads)
+    best_cost = _cost(where, state, rules, places)
     order = np.arange(groups)
     for attempt in range(rounds):
         if attempt > 0:
             where[:] = best
             kicks = max(2, int(groups * KICKED_SHARE))
             for _ in range(kicks):
-                group = _draw(state, groups)
+                group = _draw(draws, groups)
                 if pinned[group] < 0:
-                    where[group] = _draw(state, splits)
-            miss = _misses(where, offsets, columns, values, targets)
+                    where[group] = _draw(draws, splits)
+            state = _counted(where, offsets, columns, values, targets, heads)
         for _ in range(SWEEPS_PER_ROUND):
             for i in range(groups - 1, 0, -1):
-                j = _draw(state, i + 1)
+                j = _draw(draws, i + 1)
                 order[i], order[j] = order[j], order[i]
             improved = 0
             for i in range(groups):
@@ -171,33 +251,33 @@ def _search(
                 best_change, best_target = -1e-9, origin
                 for target in range(splits):
                     if target != origin:
-                        change = _shift(group, origin, target, offsets, columns, values, miss, weights)
+                        change = _shift(group, origin, target, offsets, columns, values, state, rules, places)
                         if change < best_change:
                             best_change, best_target = change, target
                 if best_target != origin:
-                    _move(group, origin, best_target, offsets, columns, values, miss)
+                    _move(group, origin, best_target, offsets, columns, values, state)
                     where[group] = best_target
                     improved += 1
                     continue
                 for _ in range(SWAPS_PER_GROUP):
-                    other = _draw(state, groups)
+                    other = _draw(draws, groups)
                     target = where[other]
                     if pinned[other] >= 0 or target == origin:
                         continue
-                    there = _shift(group, origin, target, offsets, columns, values, miss, weights)
-                    _move(group, origin, target, offsets, columns, values, miss)
-                    back = _shift(other, target, origin, offsets, columns, values, miss, weights)
+                    there = _shift(group, origin, target, offsets, columns, values, state, rules, places)
+                    _move(group, origin, target, offsets, columns, values, state)
+                    back = _shift(other, target, origin, offsets, columns, values, state, rules, places)
                     if there + back < -1e-9:
-                        _move(other, target, origin, offsets, columns, values, miss)
+                        _move(other, target, origin, offsets, columns, values, state)
                         where[group], where[other] = target, origin
                         improved += 1
                         break
-                    _move(group, target, origin, offsets, columns, values, miss)
+                    _move(group, target, origin, offsets, columns, values, state)
             if improved == 0:
                 break
         # Recomputed, so that rounding in the updates decides nothing.
-        miss = _misses(where, offsets, columns, values, targets)
-        cost = np.sum(weights * miss * miss)
+        state = _counted(where, offsets, columns, values, targets, heads)
+        cost = _cost(where, state, rules, places)
         if cost < best_cost:
             best_cost = cost
             best[:] = where

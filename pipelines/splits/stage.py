@@ -4,121 +4,109 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipelines.overlap import COLUMNS
-from pipelines.sources.artists import UNKNOWN_ARTIST
+from pipelines.overlap import COLUMNS as OVERLAP_COLUMNS
 from pipelines.splits.apart import contaminated, digest_of_others, other_datasets
+from pipelines.splits.keep import kept_digest, read_kept
 from pipelines.splits.pairs import draw_pairs
 from pipelines.stage import BuildContext, Stage, StageResult, written
+from schemas.manifest import split_order
+from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
 from schemas.tables import EXCLUSIONS, LABELS, PAIRS, PUBLISHED, SPLITS, TRACKS
-
-DEFAULT_SCHEME = "default"
 
 
 class SplitsStage(Stage):
     """Assigns every track of `labels` a split; see `assign`."""
 
     name = "splits"
-    version = 1
+    version = 2
     after = ("tags",)
 
     def settings(self, context: BuildContext) -> Any:
         manifest = context.manifest
         pairs = manifest.pairs.model_dump(mode="json") if manifest.pairs else None
-        splits = manifest.splits.model_dump(mode="json", exclude={"apart_from"})
+        splits = manifest.splits.model_dump(mode="json", exclude={"keep", "apart_from"})
+        keep = manifest.splits.keep
         others = other_datasets(manifest.splits.apart_from, context.base, context.out)
-        # Only when asked for: what does not stay apart from anything stands as it did.
+        # Only when asked for: what keeps nothing and stays apart from nothing stands as it did.
+        kept = {"keep": kept_digest(keep, context.base)} if keep else {}
         apart = {"apart_from": digest_of_others(others)} if others else {}
-        return {"splits": splits, "pairs": pairs, **apart}
+        return {"splits": splits, "pairs": pairs, **kept, **apart}
 
     def run(self, context: BuildContext) -> StageResult:
+        # Late: the compiler behind the search takes a second to load, and a build that stands needs none.
+        from pipelines.splits.assign import DEFAULT_SCHEME, assign
+        from pipelines.splits.tracks import COLUMNS, tracks_of
+
         out, settings = context.out, context.manifest.splits
         others = other_datasets(settings.apart_from, context.base, out)
-        away = contaminated(TRACKS.read(out, list(COLUMNS)), others, context.manifest.source.kind) if others else {}
-        tracks = TRACKS.read(out, ["track_id", "artist_id", "recording_id"])
-        by_id = {row["track_id"]: row for row in tracks.to_pylist()}
-        rows = [{**by_id[row["track_id"]], **row} for row in LABELS.read(out).to_pylist()]
-        kept = [row for row in rows if row["track_id"] not in away]
-        assigned, notes = assign(kept, settings.ratios, settings.seed, settings.effort)
-        if away:
-            notes.append(f"{len(rows) - len(kept)} tracks are in datasets to stay apart from, and in no split")
-        split_of = dict(zip((row["track_id"] for row in kept), assigned, strict=True))
-        assigned = [split_of.get(row["track_id"], "none") for row in rows]
-        listed = [
-            {"scheme": DEFAULT_SCHEME, "fold": 0, "track_id": row["track_id"], "split": split}
-            for row, split in zip(rows, assigned, strict=True)
-        ]
+        away: dict[str, tuple[Reason, str]] = {}
+        if others:
+            away = contaminated(TRACKS.read(out, list(OVERLAP_COLUMNS)), others, context.manifest.source.kind)
+        labels = LABELS.read(out)
+        tracks = tracks_of(TRACKS.read(out, list(COLUMNS)), labels)
+        kept = read_kept(settings.keep, context.base) if settings.keep else None
+        found = assign(tracks, settings, away, kept)
+        listed = [_scheme_rows(scheme, fold, tracks.ids, splits) for scheme, fold, splits in found.schemes]
         if out.exists(PUBLISHED.filename):
-            published = PUBLISHED.read(out).to_pylist()
-            listed += [{"fold": 0, **row} for row in published]
-        made = {SPLITS.filename: SPLITS.write(out, SPLITS.from_rows(listed))}
+            published = PUBLISHED.read(out)
+            listed.append(published.append_column("fold", pa.array(np.zeros(published.num_rows, np.int32))))
+        names = [field.name for field in SPLITS.schema]
+        table = pa.concat_tables([part.select(names).cast(SPLITS.schema) for part in listed])
+        made = {SPLITS.filename: SPLITS.write(out, table)}
+        assigned = next(splits for scheme, _, splits in found.schemes if scheme == DEFAULT_SCHEME)
+        notes = list(found.notes)
+        if away:
+            notes.append(f"{len(away)} tracks are in datasets to stay apart from, and in no split")
         pairs = context.manifest.pairs
         if pairs is not None:
-            chosen = zip(rows, assigned, strict=True)
-            candidates = [(row["track_id"], row["caption"]) for row, split in chosen if split == pairs.split]
-            drawn = draw_pairs(candidates, pairs.count, pairs.seed)
+            captions = labels.sort_by("track_id").column("caption")
+            of_split = pc.and_(pc.equal(assigned, pairs.split), pc.is_valid(captions))
+            ids = tracks.ids.filter(pa.array(of_split.to_numpy()))
+            said = captions.filter(of_split)
+            drawn = draw_pairs(list(zip(ids.to_pylist(), said.to_pylist(), strict=True)), pairs.count, pairs.seed)
             distinct = len({text for _, text in drawn})
             if drawn and distinct < len(drawn):
                 notes.append(f"{len(drawn)} retrieval pairs have {distinct} distinct captions")
             columns = {"pair_id": list(range(len(drawn))), "track_id": [i for i, _ in drawn]}
-            table = pa.table({**columns, "caption": [text for _, text in drawn]}, schema=PAIRS.schema)
-            made[PAIRS.filename] = PAIRS.write(out, table)
-        artists = {row["track_id"]: row["artist_id"] for row in rows}
-        funnel = [
-            FunnelStep(
-                step=name,
-                tracks=sum(split == name for split in assigned),
-                artists=len({artists[r["track_id"]] for r, s in zip(rows, assigned, strict=True) if s == name}),
+            made[PAIRS.filename] = PAIRS.write(
+                out, pa.table({**columns, "caption": [text for _, text in drawn]}, schema=PAIRS.schema)
             )
-            for name in [*settings.ratios, *sorted(set(assigned) - set(settings.ratios))]
-        ]
         exclusions = EXCLUSIONS.from_rows(
-            {"id": row["track_id"], "stage": self.name, "reason": str(reason), "detail": detail}
-            for row in rows
-            if row["track_id"] in away
-            for reason, detail in [away[row["track_id"]]]
+            {"id": tracks.ids[row].as_py(), "stage": self.name, "reason": str(reason), "detail": detail}
+            for row, (reason, detail) in found.leaving.items()
         )
-        return StageResult(written(out, made), funnel, notes, exclusions)
+        return StageResult(
+            written(out, made), _funnel(assigned, tracks.artists, settings.ratios), notes, exclusions
+        )
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         shares = ", ".join(f"{name} {ratio:.0%}" for name, ratio in context.manifest.splits.ratios.items())
         return f"{shares}" + (f" of {tracks} tracks" if tracks is not None else "")
 
 
-def assign(
-    rows: list[dict[str, Any]], ratios: dict[str, float], seed: int, effort: int
-) -> tuple[list[str], list[str]]:
-    """Split labelled tracks by the solver; give unlabelled ones `student` or `none` (CALS, thesis 3.5.3).
-
-    Args:
-        rows: track_id, artist_id, recording_id, tags, caption; a track without a caption is unlabelled.
-
-    Returns:
-        the split of each row, and warnings. An unlabelled track is `student` when what it is tied to (artist,
-        recording) lies in no split but the first; else `none`, for it would leak.
-    """
-    # Late: the compiler behind the search takes a second to load, and a build that stands needs none.
-    from pipelines.splits.stratify import Items, stratified_split
-
-    first = next(iter(ratios))
-    labelled = [row for row in rows if row["caption"] is not None]
-    items = Items(
-        [row["track_id"] for row in labelled],
-        ([row["artist_id"] for row in labelled], [row["recording_id"] for row in labelled]),
-        [row["tags"] for row in labelled],
-        {UNKNOWN_ARTIST: first},
+def _scheme_rows(scheme: str, fold: int, ids: pa.Array, splits: pa.Array) -> pa.Table:
+    count = len(ids)
+    return pa.table(
+        {
+            "scheme": pa.repeat(pa.scalar(scheme, pa.string()), count),
+            "fold": pa.repeat(pa.scalar(fold, pa.int32()), count),
+            "track_id": ids,
+            "split": splits,
+        }
     )
-    splits, notes = stratified_split(items, ratios, seed, effort)
-    by_id = dict(zip(items.ids, splits, strict=True))
-    held: set[tuple[str, str]] = set()
-    for row, split in zip(labelled, splits, strict=True):
-        if split != first:
-            held.update({("artist", row["artist_id"]), ("recording", row["recording_id"])})
 
-    def unlabelled(row: dict[str, Any]) -> str:
-        tied = {("artist", row["artist_id"]), ("recording", row["recording_id"])}
-        return "none" if tied & held else "student"
 
-    return [by_id.get(row["track_id"]) or unlabelled(row) for row in rows], notes
+def _funnel(splits: pa.Array, artists: Any, ratios: Any) -> list[FunnelStep]:
+    table = pa.table({"split": splits, "artist": pa.array(artists)})
+    counts = table.group_by("split").aggregate([([], "count_all"), ("artist", "count_distinct")])
+    by_name = {row["split"]: (row["count_all"], row["artist_count_distinct"]) for row in counts.to_pylist()}
+    names = [*ratios, *split_order(set(by_name) - set(ratios))]
+    return [
+        FunnelStep(step=name, tracks=by_name.get(name, (0, 0))[0], artists=by_name.get(name, (0, 0))[1])
+        for name in names
+    ]

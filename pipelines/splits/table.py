@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from pipelines.splits.keep import kept_splits, read_kept
+from pipelines.splits.labels import as_array
 from pipelines.splits.stratify import Items, stratified_split
 from schemas.errors import DataError, UsageError, suggest
 from schemas.store import Store
@@ -66,19 +70,21 @@ def split_table(
     label_separator: str | None = None,
     seed: int = 0,
     effort: int = 1,
-) -> tuple[pa.Table, list[str], dict[str, Sequence[Any]]]:
+    keep: str | None = None,
+) -> tuple[pa.Table, list[str], Mapping[str, Any]]:
     """Split a table and write (id, split) as Parquet.
 
     Args:
         columns: the names of the `id`, `group` and `labels` columns.
         label_separator: when labels are text, what stands between them.
+        keep: an earlier output, or the table of splits of a dataset, whose rows keep their splits.
 
     Returns:
-        the table written, warnings, and the rows that measures need (ids, groups, labels, splits).
+        the table written, warnings, and the columns that measures need (groups, labels, splits).
 
     Raises:
         UsageError: a column that is not there or not of one value a row, labels of a kind that needs a
-            separator, an output that is no .parquet file or cannot be written.
+            separator, an output that is no .parquet file or cannot be written, kept splits without a ratio.
         DataError: an id that is missing or stands twice, a row without a group.
     """
     if not out.endswith(".parquet"):
@@ -102,18 +108,37 @@ def split_table(
     groups = table.column(columns["group"])
     _require_values(path, groups, columns["group"])
     labels = _labels(path, table.column(columns["labels"]), columns["labels"], label_separator)
-    keys, group_keys = ([str(value) for value in column.to_pylist()] for column in (ids, groups))
-    splits, notes = stratified_split(Items(keys, [group_keys], labels), ratios, seed, effort)
-    result = pa.table({columns["id"]: ids, "split": pa.array(splits, pa.string())})
-    order = sorted(range(len(keys)), key=lambda row: keys[row])
-    result = result.take(pa.array(order, pa.int64())).combine_chunks()
+    keys, keyed = as_text(ids), as_text(groups)
+    kept = None if keep is None else kept_rows(keep, columns["id"], keys)
+    splits, notes = stratified_split(Items(keys, [keyed], labels), ratios, seed, effort, kept)
+    found = pa.array(splits, pa.string())
+    result = pa.table({columns["id"]: ids, "split": found})
+    result = result.take(pc.array_sort_indices(keys)).combine_chunks()
     store, name = _place(out)
     try:
         with store.writing(name) as stream:
             pq.write_table(result, stream, compression="zstd")
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
-    return result, notes, {"groups": group_keys, "labels": labels, "splits": splits}
+    return result, notes, {"groups": keyed, "labels": labels, "splits": found}
+
+
+def kept_rows(keep: str, id_name: str, ids: pa.Array) -> pa.Array:
+    """What an earlier split says of some ids: string (ids,), null where it says nothing.
+
+    Raises:
+        UsageError, DataError: see `keep.read_kept`.
+    """
+    return kept_splits(read_kept(keep, None, "--keep", id_name), "default", 0, ids)
+
+
+def as_text(column: pa.ChunkedArray) -> pa.Array:
+    """A column of any single values as text; equal values are equal text."""
+    values = as_array(column)
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.array([str(value) for value in values.to_pylist()], pa.string())
 
 
 def _place(path: str) -> tuple[Store, str]:
@@ -141,6 +166,8 @@ def _require_values(path: str, column: pa.ChunkedArray, name: str) -> None:
 
 
 def _require_unique(path: str, column: pa.ChunkedArray, name: str) -> None:
+    if pc.count_distinct(as_array(column)).as_py() == len(column):
+        return
     seen: dict[Any, int] = {}
     for row, value in enumerate(column.to_pylist(), start=1):
         if value in seen:
@@ -148,14 +175,26 @@ def _require_unique(path: str, column: pa.ChunkedArray, name: str) -> None:
         seen[value] = row
 
 
-def _labels(path: str, column: pa.ChunkedArray, name: str, separator: str | None) -> Sequence[Sequence[str]]:
+def _labels(path: str, column: pa.ChunkedArray, name: str, separator: str | None) -> pa.Array:
+    """The labels of each row as a list of strings."""
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return [[str(value) for value in row or [] if value is not None] for row in column.to_pylist()]
+        lists = as_array(column)
+        words = as_text(pc.list_flatten(lists))
+        return _lists(words, pc.list_parent_indices(lists), pc.is_valid(words), len(lists))
     if not separator:
         shown = json.dumps(next((v for v in column.to_pylist() if v), ""), default=str)
         raise UsageError(
             f"{path}: column {name!r} holds text such as {shown}; say what parts its labels with --label-separator"
         )
-    values = ("" if value is None else str(value) for value in column.to_pylist())
-    return [[part for part in (piece.strip() for piece in value.split(separator)) if part] for value in values]
+    parts = pc.split_pattern(pc.fill_null(as_text(column), ""), separator)
+    words = pc.utf8_trim_whitespace(pc.list_flatten(parts))
+    return _lists(words, pc.list_parent_indices(parts), pc.not_equal(words, ""), len(parts))
+
+
+def _lists(words: pa.Array, rows: pa.Array, kept: pa.Array, count: int) -> pa.Array:
+    """Lists of the words that are kept, one a row."""
+    lengths = np.bincount(rows.filter(kept).to_numpy(zero_copy_only=False), minlength=count)
+    ends = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    lists = pa.LargeListArray.from_arrays(pa.array(ends), words.filter(kept))
+    return lists.cast(pa.large_list(pa.string()))
