@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipelines.tags.normalise import SPELLING, Normalised, Normaliser
+from pipelines.tags.normalise import SPELLING, Normalised, Normaliser, plain_words
 from pipelines.tags.spelling import misspelt_keys, misspelt_words
+from pipelines.words import tidy
 from schemas.reasons import Reason
 
 _CATEGORY_OF_SOURCE = {
@@ -91,8 +92,8 @@ def group_tags(
     for key, line in normaliser.not_musical.items():
         for member in by_key.pop(key, ()):
             dropped[member.typed.raw_tag] = (Reason.TAG_NOT_MUSICAL, line)
-    said = _Taxonomy(taxonomy)
-    groups = [_group(key, listed, normaliser, said) for key, listed in by_key.items()]
+    said, shapes = _Taxonomy(taxonomy), _Shapes(normaliser)
+    groups = [_group(key, listed, normaliser, said, shapes) for key, listed in by_key.items()]
     return _with_parents(_named_apart(groups), said, normaliser), dropped
 
 
@@ -107,9 +108,10 @@ def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
         for word in set(member.form.words.split()):
             weights[word] += member.typed.n_tracks
     corrections = misspelt_words(weights, normaliser)
+    wrong_words = frozenset(corrections)
     for member in members:
         words = member.form.words.split()
-        if not corrections.keys().isdisjoint(words):
+        if not wrong_words.isdisjoint(words):
             right, key = normaliser.words_and_key(" ".join([corrections.get(word, word) for word in words]))
             member = _Member(member.typed, Normalised(member.form.shown, right, key), True)
         by_key[member.form.key].append(member)
@@ -124,7 +126,10 @@ class _NotMusical:
 
     def __init__(self, normaliser: Normaliser) -> None:
         rules = normaliser.rules
-        self._released = frozenset(rules.not_musical_words) if rules.style == "released" else frozenset()
+        self._released = frozenset(rules.not_musical_tags) if rules.style == "released" else frozenset()
+        self._words = frozenset(
+            word for entry in rules.not_musical_words for word in plain_words(tidy(entry)).split()
+        )
         self._patterns = rules.not_musical_patterns
         self._any = re.compile("|".join(f"(?:{p.pattern})" for p in self._patterns)) if self._patterns else None
 
@@ -134,6 +139,8 @@ class _NotMusical:
             return "nothing to see"
         if raw.lower() in self._released:
             return raw.lower()
+        if not self._words.isdisjoint(form.words.split()):
+            return next(word for word in form.words.split() if word in self._words)
         if self._any is None:
             return None
         for text in dict.fromkeys((form.shown, form.words)):
@@ -153,7 +160,26 @@ class _Taxonomy:
         self.parents: Mapping[str, str] = {raw: parent for raw, _, parent in rows if parent}
 
 
-def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy) -> TagGroup:
+class _Shapes:
+    """The category of a tag by where it is from, else by its shape."""
+
+    def __init__(self, normaliser: Normaliser) -> None:
+        shapes = normaliser.rules.shape_patterns
+        self._categories = [category for category, _ in shapes]
+        self._any = re.compile("|".join(f"(?P<n{n}>{p.pattern})" for n, (_, p) in enumerate(shapes)))
+
+    def category(self, member: _Member) -> str:
+        """Never empty."""
+        by_source = _CATEGORY_OF_SOURCE.get(member.typed.source)
+        if by_source is not None:
+            return by_source
+        found = self._any.fullmatch(member.form.words) if self._categories else None
+        if found is None:
+            return UNKNOWN_CATEGORY
+        return next(name for n, name in enumerate(self._categories) if found[f"n{n}"] is not None)
+
+
+def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy, shapes: _Shapes) -> TagGroup:
     shown: dict[tuple[bool, bool, str], int] = defaultdict(int)
     for member in members:
         form = member.form
@@ -163,7 +189,7 @@ def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxo
     raw_tags = tuple(member.typed.raw_tag for member in ordered)
     curated = normaliser.categories.get(key)
     stated = curated or next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
-    category = stated or _category_by_rule(ordered[0], normaliser)
+    category = stated or shapes.category(ordered[0])
     return TagGroup(
         name,
         normaliser.rules.named.get(category, category),
@@ -171,16 +197,6 @@ def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxo
         raw_tags,
         tuple(SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in ordered),
     )
-
-
-def _category_by_rule(member: _Member, normaliser: Normaliser) -> str:
-    by_source = _CATEGORY_OF_SOURCE.get(member.typed.source)
-    if by_source is not None:
-        return by_source
-    for category, pattern in normaliser.rules.shape_patterns:
-        if pattern.fullmatch(member.form.words):
-            return category
-    return UNKNOWN_CATEGORY
 
 
 def _with_parents(groups: list[TagGroup], said: _Taxonomy, normaliser: Normaliser) -> list[TagGroup]:

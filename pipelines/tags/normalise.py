@@ -89,6 +89,7 @@ class Normaliser:
         self._makers = frozenset(rules.makers)
         self._misspelt = _Wordings(rules.misspelt)
         self._wordings = _Wordings(rules.words)
+        self._replaced = self._misspelt.first_words | self._wordings.first_words
         self._spaced = {_plain(entry) for entry in rules.spaced}
         self._keep_whole = {self.singular(self._worded(_plain(entry))) for entry in rules.keep_whole}
 
@@ -105,21 +106,25 @@ class Normaliser:
 
     def words_and_key(self, plain: str) -> tuple[str, str]:
         """From plain words to the words that count and the key of their group."""
-        worded = self._worded(plain)
         if plain in self._spaced:
             return plain, plain.replace(" ", "_")
+        worded = self._worded(plain)
         whole = self.singular(worded)
         words = self.stripped(worded)
         single = whole if words == worded else self.singular(words)
-        key = single.replace(" ", "")
         # The whole first: a curated `cradle song` is no `cradle`.
-        for form in (plain, worded, whole, words, single):
-            found = self._synonyms.get(form.replace(" ", ""))
-            if found is not None:
-                return words, found[0]
-        return words, key
+        form = ""
+        for text in (plain, worded, whole, words, single):
+            if text != form:
+                form = text
+                found = self._synonyms.get(form.replace(" ", ""))
+                if found is not None:
+                    return words, found[0]
+        return words, single.replace(" ", "")
 
     def _worded(self, plain: str) -> str:
+        if self._replaced.isdisjoint(plain.split()):
+            return plain
         return self._wordings(self._misspelt(plain))
 
     def stripped(self, words: str) -> str:
@@ -215,7 +220,7 @@ class Normaliser:
         """From a group's key to the line of `not_musical` that names it (released: a list of tags as typed)."""
         if self.rules.style == "released":
             return {}
-        return {self(entry).key: entry for entry in reversed(self.rules.not_musical_words)}
+        return {self(entry).key: entry for entry in reversed(self.rules.not_musical_tags)}
 
     @cached_property
     def distinct_keys(self) -> dict[str, frozenset[int]]:
@@ -242,7 +247,7 @@ class Normaliser:
             rules.real_words,
             rules.never_singular,
             rules.keep_whole,
-            rules.not_musical_words,
+            rules.not_musical_tags,
             rules.never_alone,
         ]
         words = _words(tag for tags in [*listed, *rules.distinct, *rules.synonyms.values()] for tag in tags)
@@ -336,6 +341,7 @@ class _Wordings:
         longest = sorted(runs, key=lambda run: (-len(run), run))
         self._runs = runs
         self._starts = frozenset(run.split()[0] for run in runs)
+        self.first_words = self._starts | self._single.keys()
         self._pattern = re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)") if runs else None
 
     def __call__(self, words: str) -> str:
@@ -344,6 +350,4 @@ class _Wordings:
             replaced = self._pattern.sub(lambda found: self._runs[found[0]], words)
             tokens = replaced.split()
         single = self._single
-        if single.keys().isdisjoint(tokens):
-            return " ".join(tokens)
         return " ".join([single.get(token, token) for token in tokens])

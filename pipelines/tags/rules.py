@@ -43,6 +43,7 @@ class TagRules(BaseModel):
     real_words: list[str] = []
     distinct: list[list[str]] = []
     not_musical: list[str] = []
+    not_musical_words: list[str] = []
     categories: dict[str, list[str]] = {}
     shapes: dict[str, list[str]] = {}
     named: dict[str, str] = {}
@@ -66,7 +67,7 @@ class TagRules(BaseModel):
         return shapes
 
     @cached_property
-    def not_musical_words(self) -> tuple[str, ...]:
+    def not_musical_tags(self) -> tuple[str, ...]:
         """The tags that are named outright."""
         return tuple(entry for entry in self.not_musical if not _is_pattern(entry))
 

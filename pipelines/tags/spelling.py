@@ -16,11 +16,12 @@ SHORTEST_KNOWN = 6
 SHORTEST_IN_CONTEXT = 3
 SHORTEST_KEY = 8
 LONG = 10
+LONGEST_TAG = 4
 
 # How many times more common the right form must be, by what happened to the wrong one.
 _TIMES = {"doubled": 5, "swapped": 5, "left out": 5, "put in": 5, "vowel": 5, "sound": 5, "beside": 8, "two": 10}
-# A word that the rules write themselves may be as rare as the slip of it; any other must be commoner still, for both
-# may be words.
+# A word that the rules write themselves may be as rare as the slip of it; any other must be commoner still, for
+# both may be words.
 _TRUST = 5
 _DOUBT = 4
 _VOWELS = frozenset("aeiouy")
@@ -150,7 +151,7 @@ def misspelt_words(weights: Mapping[str, int], normaliser: Normaliser) -> dict[s
         fitting = [
             right
             for right, how in near.of(wrong)
-            if rights[right] >= _TIMES[how] * weight and not _same_but_plural(wrong, right, normaliser)
+            if rights[right] >= _TIMES[how] * weight and not _same_but_plural(wrong, right)
         ]
         fitting = [right for right in fitting if not normaliser.kept_apart(wrong, right)]
         if fitting:
@@ -185,7 +186,7 @@ def misspelt_keys(
                 if weights[right] * (_TRUST if right in trusted else 1)
                 >= _TIMES[how] * _DOUBT * weights.get(word, 1)
                 and not normaliser.kept_apart(word, right)
-                and not _same_but_plural(word, right, normaliser)
+                and not _same_but_plural(word, right)
             ]
         return near_cache[word]
 
@@ -200,7 +201,7 @@ def misspelt_keys(
             continue
         fitting: list[str] = []
         tokens = words.split()
-        if len(tokens) > 1:
+        if 1 < len(tokens) <= LONGEST_TAG:
             for at, word in enumerate(tokens):
                 if len(word) < SHORTEST_IN_CONTEXT or word in known or not _spellable(word):
                     continue
@@ -208,7 +209,7 @@ def misspelt_keys(
                     _, key = normaliser.words_and_key(" ".join([*tokens[:at], right, *tokens[at + 1 :]]))
                     if right_keys.get(key, 0) >= _TIMES[how] * total:
                         fitting.append(key)
-        elif words not in known:
+        elif len(tokens) == 1 and words not in known:
             fitting = [key for key, how in near_keys.of(wrong) if right_keys[key] >= _TIMES[how] * total]
         fitting = [key for key in fitting if key != wrong and not normaliser.kept_apart(wrong, key)]
         if fitting:
@@ -224,7 +225,7 @@ def _spellable(word: str) -> bool:
     return word.isalpha()
 
 
-def _same_but_plural(one: str, other: str, normaliser: Normaliser) -> bool:
+def _same_but_plural(one: str, other: str) -> bool:
     """Whether the two are a word and what the rules say is no plural of it (blue and blues)."""
     return abs(len(one) - len(other)) == 1 and sorted((one, other), key=len)[0] + "s" in (one, other)
 

@@ -15,7 +15,8 @@ TAGS = TableSchema(
             column(
                 "category",
                 pa.string(),
-                "genre, mood, instrument, vocal, activity, location, language, decade, or other",
+                "genre, mood, location, language, instrument, activity, decade (MSD500); genre, style, instrument, "
+                "vocal, mood, theme, culture, decade (ECALS); a word of the source's own taxonomy; or other",
             ),
             column("parent", pa.string(), "the tag above it in the source's hierarchy", nullable=True),
             column(
@@ -23,7 +24,7 @@ TAGS = TableSchema(
                 pa.list_(pa.string()),
                 "every tag as typed that was joined into it, most common first",
             ),
-            column("joined_by", pa.list_(pa.string()), "for each member the rule that joined it"),
+            column("joined_by", pa.list_(pa.string()), "for each member the rule that joined it to the tag"),
             column("n_tracks", pa.int64(), "tracks that carry it"),
             column("n_artists", pa.int64(), "artists behind those tracks"),
         ]
