@@ -23,7 +23,7 @@ WORK = Path(__file__).with_name(".work")
 FORMAT = 1
 TRACKS, TAGGED, ROWS, TAGS = 1_000_000, 505_216, 8_598_630, 522_366
 ARTISTS, NAMES = 44_745, 43_421
-HEARD = 384_546
+HEARD, MISMATCHED = 384_546, 19_094
 MOST_TAGS = 100
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OPENERS = (
@@ -60,8 +60,8 @@ class Shape:
 
 
 def million_song(share: float) -> Path:
-    """The folder of the files, made once: `track_metadata.db`, `lastfm_tags.db`, `train_triplets.txt` and
-    `taste_profile_song_to_tracks.txt`."""
+    """The folder of the files, made once: `track_metadata.db`, `lastfm_tags.db`, `train_triplets.txt`,
+    `sid_mismatches.txt` and `taste_profile_song_to_tracks.txt`."""
     hetrec = os.environ.get("TRACKLORE_HETREC")
     folder = WORK / f"million_song-{FORMAT}-{share:g}{'-hetrec' if hetrec else ''}"
     if folder.is_dir():
@@ -125,7 +125,7 @@ def _write_metadata(path: Path, shape: Shape, generator: np.random.Generator) ->
             " artist_mbid text, artist_name text, duration real, artist_familiarity real, artist_hotttnesss real,"
             " year int, track_7digitalid int, shs_perf int, shs_work int)"
         )
-        db.executemany(f"INSERT INTO songs VALUES ({', '.join('?' * 14)})", rows())
+        db.executemany("INSERT INTO songs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
     db.close()
     return list(zip(tracks, songs, strict=True))
 
@@ -245,6 +245,7 @@ def _write_listening(
     folder: Path, shape: Shape, songs: list[tuple[str, str]], generator: np.random.Generator
 ) -> None:
     heard = generator.permutation(shape.tracks)[: round(HEARD * shape.share)].tolist()
+    wrong = heard[:: max(1, HEARD // MISMATCHED)]
     counts = generator.geometric(0.4, len(heard)).tolist()
     users = [f"{n * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF:016x}" * 2 + "00c0ffee" for n in range(1000)]
     with (folder / "train_triplets.txt").open("w", encoding="utf-8", newline="") as file:
@@ -254,3 +255,8 @@ def _write_listening(
         )
     with (folder / "taste_profile_song_to_tracks.txt").open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"{songs[track][1]}\t{songs[track][0]}\n" for track in heard)
+    with (folder / "sid_mismatches.txt").open("w", encoding="utf-8", newline="") as file:
+        file.writelines(
+            f"ERROR: <{songs[n][1]} {songs[n][0]}> {_name(n)}  -  This  !=  {_name(n + 1)}  -  That\n"
+            for n in wrong
+        )
