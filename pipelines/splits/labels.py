@@ -49,6 +49,14 @@ def as_array(column: Any, kind: pa.DataType | None = None) -> pa.Array:
     return pc.dictionary_decode(column) if pa.types.is_dictionary(column.type) else column
 
 
+def distinct(keys: Codes) -> tuple[Codes, Codes]:
+    """The values that occur, in order, and how often each does: int64 (values,) twice. Sorting numbers is several
+    times as fast as `numpy.unique`, which hashes them."""
+    ordered = np.sort(keys)
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ordered) else ordered
+    return ordered[starts], np.diff(np.append(starts, len(ordered)))
+
+
 def numbered(column: Any) -> Codes:
     """Number the values of a column: int64 (rows,), equal for equal values, from 0.
 
@@ -85,5 +93,5 @@ def labels_of(column: Any, vocabulary: Sequence[str] | None = None) -> Labels:
     raw = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     codes = np.append(place, -1)[raw]
     kept = codes >= 0
-    unique = np.unique(rows[kept] * max(1, len(names)) + codes[kept])
+    unique, _ = distinct(rows[kept] * max(1, len(names)) + codes[kept])
     return Labels(unique // max(1, len(names)), unique % max(1, len(names)), names, len(lists))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipelines.splits.groups import FREE, TORN, bound_groups, joined_groups
 from pipelines.splits.keep import split_numbers
-from pipelines.splits.labels import Codes, Labels, as_array, labels_of
+from pipelines.splits.labels import Codes, Labels, as_array, distinct, labels_of
 from pipelines.splits.solver import Floats, Problem, solve
 from pipelines.splits.start import iterative_stratification
 from schemas.digests import stable_hash
@@ -188,7 +188,7 @@ def group_counts(component: Codes, labels: Labels) -> tuple[Codes, Codes, Floats
     """
     width = len(labels.names) + 1
     keys = np.concatenate([component[labels.rows] * width + labels.codes, component * width + width - 1])
-    unique, counts = np.unique(keys, return_counts=True)
+    unique, counts = distinct(keys)
     return unique // width, unique % width, counts.astype(np.float64), width
 
 
