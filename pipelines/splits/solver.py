@@ -3,8 +3,10 @@
 The cost is the weighted squared distance of the counts from their targets, and penalties for what makes a number
 worthless: a tag that has too few rows in a split, or comes from too few groups, or for a good part from one.
 
-The inner loop is compiled. It is budgeted in sweeps over the groups, never by the clock, and draws from a
-generator of its own, so that a seed gives one result on every machine.
+The search is simulated annealing (Kirkpatrick et al. 1983): what costs a little more is accepted as well, ever
+more rarely, and descents begin and end it. The inner loop is compiled. It is budgeted in proposals, never by the
+clock, draws from a generator of its own, and uses no function of a mathematical library, so that a seed gives one
+result on every machine.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-SWEEPS_PER_ROUND = 4
-ROUNDS_PER_EFFORT = 240
-LEAST_ROUNDS = 6
-# A round visits every count of every group: many of them are searched in fewer rounds.
-VISITS_PER_EFFORT = 4_000_000
-SWAPS_PER_GROUP = 8
-KICKED_SHARE = 0.01
+# A proposal visits every count of a group: where there are many, fewer are made.
+VISITS_PER_EFFORT = 60_000_000
+MOST_PER_GROUP, LEAST_PER_GROUP = 5000, 100
+DESCENTS = 20
+# The temperature: it begins at so many times what a move changes in the middle, and is halved so often.
+_HOT = 10.0
+_HALVINGS = 12
+# Where a search goes on from what was found before it is less hot, and where that is only mended it is shorter.
+_WARM, _MENDED_PART = 0.125, 4
+_PROBES = 2000
+_LN2 = 0.6931471805599453
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -64,18 +70,20 @@ class Problem:
         return len(self.offsets) - 1
 
 
-def solve(problem: Problem, start: Codes, seed: int, effort: int) -> Codes:
+def solve(problem: Problem, start: Codes, seed: int, effort: int, *, warm: bool = False) -> Codes:
     """Improve an assignment of groups to splits.
 
     Args:
         start: int64 (groups,), where to begin.
-        effort: the budget, in units of at most `ROUNDS_PER_EFFORT` rounds of at most four sweeps.
+        effort: the budget, in units of at most `VISITS_PER_EFFORT`; doubling it is never worse.
+        warm: whether `start` was found by a search, and only a little is to be mended.
 
     Returns:
         int64 (groups,), never costlier than `start`.
     """
-    visits = max(1, len(problem.columns)) * len(problem.targets)
-    rounds = min(ROUNDS_PER_EFFORT, max(LEAST_ROUNDS, VISITS_PER_EFFORT // visits))
+    free = np.flatnonzero(problem.pinned < 0)
+    if not len(free) or len(problem.targets) < 2:
+        return start.astype(np.int64)
     nothing = np.zeros_like(problem.targets)
     targets, few = problem.targets, _or(problem.few, nothing)
     table = np.stack(
@@ -97,12 +105,26 @@ def solve(problem: Problem, start: Codes, seed: int, effort: int) -> Codes:
         _or(problem.heads, nothing),
         np.ascontiguousarray(table),
         _or(problem.places, np.zeros((problem.groups, len(targets)))),
-        problem.pinned,
+        free,
         start.astype(np.int64),
         np.uint64(seed * 2 + 1 & 0xFFFFFFFFFFFFFFFF),
-        effort * rounds,
+        _lengths(problem, len(free), effort, warm),
+        _HOT * _WARM if warm else _HOT,
     )
     return best
+
+
+def _lengths(problem: Problem, free: int, effort: int, warm: bool) -> Codes:
+    """How many proposals each annealing makes, int64 (annealings,): each as many as all before it, so that twice
+    the effort goes on where half of it ended."""
+    visits = max(1, len(problem.columns) // max(1, problem.groups))
+    unit = min(MOST_PER_GROUP * free, max(LEAST_PER_GROUP * free, VISITS_PER_EFFORT // visits))
+    unit //= _MENDED_PART if warm else 1
+    lengths, done = [1], 1
+    while done < effort:
+        lengths.append(min(done, effort - done))
+        done += lengths[-1]
+    return np.array(lengths, np.int64) * unit
 
 
 def _or(given: Floats | None, otherwise: Floats) -> Floats:
@@ -117,7 +139,7 @@ def _draw(state: npt.NDArray[np.uint64], below: int) -> int:
     x ^= x << np.uint64(25)
     x ^= x >> np.uint64(27)
     state[0] = x
-    return int((x * np.uint64(2685821657736338717) >> np.uint64(33)) % np.uint64(below))
+    return np.int64((x * np.uint64(2685821657736338717) >> np.uint64(33)) % np.uint64(below))  # type: ignore[return-value]
 
 
 @njit(cache=True)
@@ -207,6 +229,127 @@ def _cost(where: Codes, state: Floats, rules: Floats, places: Floats) -> float:
 
 
 @njit(cache=True)
+def _exponential(draws: npt.NDArray[np.uint64]) -> float:
+    """A number of about the exponential distribution: how often a coin shows heads, and a part of once more."""
+    bits = _draw(draws, 1 << 30)
+    heads = 0
+    while bits & 1 == 1:
+        heads += 1
+        bits >>= 1
+    return _LN2 * (heads + _draw(draws, 1024) / 1024.0)
+
+
+@njit(cache=True)
+def _median_change(
+    free: Codes,
+    where: Codes,
+    offsets: Codes,
+    columns: Codes,
+    values: Floats,
+    state: Floats,
+    rules: Floats,
+    places: Floats,
+    draws: npt.NDArray[np.uint64],
+) -> float:
+    """What a move that changes the cost changes it by, up or down, in the middle of many."""
+    splits = state.shape[0]
+    found = np.empty(_PROBES)
+    count = 0
+    for _ in range(_PROBES):
+        group = free[_draw(draws, len(free))]
+        target = (where[group] + 1 + _draw(draws, splits - 1)) % splits
+        change = abs(_shift(group, where[group], target, offsets, columns, values, state, rules, places))
+        if change > 1e-9:
+            found[count] = change
+            count += 1
+    return np.sort(found[:count])[count // 2] if count else 0.0
+
+
+@njit(cache=True)
+def _anneal(
+    free: Codes,
+    where: Codes,
+    offsets: Codes,
+    columns: Codes,
+    values: Floats,
+    state: Floats,
+    rules: Floats,
+    places: Floats,
+    draws: npt.NDArray[np.uint64],
+    proposals: int,
+    hottest: float,
+) -> None:
+    """Propose moves and swaps, one as often as the other; one that costs more is accepted with probability
+    exp(-what it costs / temperature)."""
+    splits = state.shape[0]
+    heat = hottest
+    for number in range(proposals):
+        if number % 256 == 0:
+            # Between two halvings it falls evenly.
+            passed = _HALVINGS * (number / proposals)
+            heat = hottest * (1.0 - 0.5 * (passed - int(passed)))
+            for _ in range(int(passed)):
+                heat *= 0.5
+        group = free[_draw(draws, len(free))]
+        origin = where[group]
+        allowed = heat * _exponential(draws)
+        if _draw(draws, 2) == 0:
+            target = (origin + 1 + _draw(draws, splits - 1)) % splits
+            if _shift(group, origin, target, offsets, columns, values, state, rules, places) < allowed:
+                _move(group, origin, target, offsets, columns, values, state)
+                where[group] = target
+            continue
+        other = free[_draw(draws, len(free))]
+        target = where[other]
+        if target == origin:
+            continue
+        there = _shift(group, origin, target, offsets, columns, values, state, rules, places)
+        _move(group, origin, target, offsets, columns, values, state)
+        back = _shift(other, target, origin, offsets, columns, values, state, rules, places)
+        if there + back < allowed:
+            _move(other, target, origin, offsets, columns, values, state)
+            where[group], where[other] = target, origin
+        else:
+            _move(group, target, origin, offsets, columns, values, state)
+
+
+@njit(cache=True)
+def _descend(
+    free: Codes,
+    where: Codes,
+    offsets: Codes,
+    columns: Codes,
+    values: Floats,
+    state: Floats,
+    rules: Floats,
+    places: Floats,
+    draws: npt.NDArray[np.uint64],
+) -> None:
+    """Move each group where it costs the least, over and over, until no move is better."""
+    splits = state.shape[0]
+    order = free.copy()
+    for _ in range(DESCENTS):
+        for i in range(len(order) - 1, 0, -1):
+            j = _draw(draws, i + 1)
+            order[i], order[j] = order[j], order[i]
+        improved = False
+        for group in order:
+            origin = where[group]
+            best_change, best_target = -1e-9, origin
+            for target in range(splits):
+                if target != origin:
+                    change = _shift(group, origin, target, offsets, columns, values, state, rules, places)
+                    if change < best_change:
+                        best_change, best_target = change, target
+            if best_target != origin:
+                _move(group, origin, best_target, offsets, columns, values, state)
+                where[group] = best_target
+                improved = True
+        if not improved:
+            break
+
+
+@njit(cache=True)
 def _search(
     offsets: Codes,
     columns: Codes,
@@ -215,70 +358,34 @@ def _search(
     heads: Floats,
     rules: Floats,
     places: Floats,
-    pinned: Codes,
+    free: Codes,
     start: Codes,
     seed: np.uint64,
-    rounds: int,
+    lengths: Codes,
+    hot: float,
 ) -> Codes:
-    """Iterated local search: descend by moves and swaps, kick a few groups, descend again, keep the better."""
-    groups, splits = len(start), targets.shape[0]
+    """Anneal from the best that is known, as often as there are lengths, and keep what is better."""
     draws = np.empty(1, np.uint64)
     draws[0] = seed * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
-    where = start.copy()
     best = start.copy()
-    state = _counted(where, offsets, columns, values, targets, heads)
-    best_cost = _cost(where, state, rules, places)
-    order = np.arange(groups)
-    for attempt in range(rounds):
-        if attempt > 0:
-            where[:] = best
-            kicks = max(2, int(groups * KICKED_SHARE))
-            for _ in range(kicks):
-                group = _draw(draws, groups)
-                if pinned[group] < 0:
-                    where[group] = _draw(draws, splits)
-            state = _counted(where, offsets, columns, values, targets, heads)
-        for _ in range(SWEEPS_PER_ROUND):
-            for i in range(groups - 1, 0, -1):
-                j = _draw(draws, i + 1)
-                order[i], order[j] = order[j], order[i]
-            improved = 0
-            for i in range(groups):
-                group = order[i]
-                if pinned[group] >= 0:
-                    continue
-                origin = where[group]
-                best_change, best_target = -1e-9, origin
-                for target in range(splits):
-                    if target != origin:
-                        change = _shift(group, origin, target, offsets, columns, values, state, rules, places)
-                        if change < best_change:
-                            best_change, best_target = change, target
-                if best_target != origin:
-                    _move(group, origin, best_target, offsets, columns, values, state)
-                    where[group] = best_target
-                    improved += 1
-                    continue
-                for _ in range(SWAPS_PER_GROUP):
-                    other = _draw(draws, groups)
-                    target = where[other]
-                    if pinned[other] >= 0 or target == origin:
-                        continue
-                    there = _shift(group, origin, target, offsets, columns, values, state, rules, places)
-                    _move(group, origin, target, offsets, columns, values, state)
-                    back = _shift(other, target, origin, offsets, columns, values, state, rules, places)
-                    if there + back < -1e-9:
-                        _move(other, target, origin, offsets, columns, values, state)
-                        where[group], where[other] = target, origin
-                        improved += 1
-                        break
-                    _move(group, target, origin, offsets, columns, values, state)
-            if improved == 0:
-                break
+    state = _counted(best, offsets, columns, values, targets, heads)
+    best_cost = _cost(best, state, rules, places)
+    where = start.copy()
+    _descend(free, where, offsets, columns, values, state, rules, places, draws)
+    hottest = hot * _median_change(free, where, offsets, columns, values, state, rules, places, draws)
+    for attempt in range(len(lengths)):
+        _anneal(free, where, offsets, columns, values, state, rules, places, draws, lengths[attempt], hottest)
         # Recomputed, so that rounding in the updates decides nothing.
+        state = _counted(where, offsets, columns, values, targets, heads)
+        _descend(free, where, offsets, columns, values, state, rules, places, draws)
         state = _counted(where, offsets, columns, values, targets, heads)
         cost = _cost(where, state, rules, places)
         if cost < best_cost:
             best_cost = cost
             best[:] = where
+        else:
+            where[:] = best
+            state = _counted(where, offsets, columns, values, targets, heads)
+        if attempt == 0:
+            hottest *= _WARM
     return best

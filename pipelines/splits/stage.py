@@ -23,7 +23,7 @@ class SplitsStage(Stage):
     """Assigns every track of `labels` a split; see `assign`."""
 
     name = "splits"
-    version = 2
+    version = 3
     after = ("tags",)
 
     def settings(self, context: BuildContext) -> Any:

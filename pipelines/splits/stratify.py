@@ -25,11 +25,13 @@ from schemas.digests import stable_hash
 FAIR_SHARE = 0.8
 FEW_GROUPS = 5
 SIZE_WEIGHT = 4.0
-_LEAST_WEIGHT = 10.0
-_HEADS_WEIGHT = 0.1
+_LEAST_WEIGHT = 100.0
+# Counts are whole: what is aimed at lies a little above, so that the whole number below is too little.
+_OVER_FAIR = 0.02
+_HEADS_WEIGHT = 0.03
 _FEW_WEIGHT = 0.2
 _LITTLE_MORE = 1.5
-_HALF_WEIGHT = 20.0
+_HALF_WEIGHT = 50.0
 # A little under half of what is wanted, for what is reached may be a little less.
 _NEARLY_HALF = 0.45
 
@@ -123,7 +125,6 @@ def _follow(component: Codes, kept: Codes, pinned: Codes) -> tuple[Codes, list[s
 
 def empty_splits(splits: Codes, names: Sequence[str], groups: int) -> list[str]:
     """A warning that names the splits without a row, if any."""
-    # Told from the result: three groups of one size are better two and one than one each.
     sizes = np.bincount(splits[splits >= 0], minlength=len(names))
     empty = [name for name, size in zip(names, sizes, strict=True) if not size]
     stay = "stays" if len(empty) == 1 else "stay"
@@ -175,7 +176,7 @@ def stratified_groups(
     problem = problem_of(*group_counts(place[component], labels), groups, shares, pinned[order], measured)
     chosen = np.empty(groups, np.int64)
     begun = iterative_stratification(problem) if start is None else start[order]
-    chosen[order] = solve(problem, begun, seed, effort)
+    chosen[order] = solve(problem, begun, seed, effort, warm=start is not None)
     return chosen
 
 
@@ -205,6 +206,7 @@ def problem_of(
     """A squared miss costs the more the fewer rows were wanted (chi-square), and sizes cost as several labels."""
     totals = np.bincount(columns, values, width)
     targets = np.outer(shares, totals)
+    fair = FAIR_SHARE * targets
     weights = 1.0 / np.maximum(targets, 1e-12)
     least_weights = _LEAST_WEIGHT * weights
     heads = np.outer(shares, np.bincount(columns, minlength=width))
@@ -232,7 +234,7 @@ def problem_of(
         targets,
         weights,
         pinned,
-        FAIR_SHARE * targets,
+        fair + np.minimum(0.5, _OVER_FAIR * fair),
         least_weights,
         heads,
         heads_weights,

@@ -134,8 +134,7 @@ def test_a_rare_label_reaches_every_split() -> None:
     ("groups", "message"),
     [
         (1, "1 groups for 3 splits: valid, test stay empty"),
-        (2, "2 groups for 3 splits: valid, test stay empty"),
-        (3, "3 groups for 3 splits: test stays empty"),
+        (2, "2 groups for 3 splits: test stays empty"),
     ],
 )
 def test_too_few_groups_are_one_warning_that_names_what_stays_empty(groups: int, message: str) -> None:
@@ -144,6 +143,13 @@ def test_too_few_groups_are_one_warning_that_names_what_stays_empty(groups: int,
     splits, notes = stratified_split(Items(ids, [artists], [["x"]] * 12), RATIOS)
     assert notes == [message]
     assert [name for name in RATIOS if name not in splits] == message.split(": ")[1].split(" stay")[0].split(", ")
+
+
+def test_three_groups_are_one_in_each_split() -> None:
+    """A split without a row is worth less than one that is too large."""
+    splits, notes = stratified_split(Items(["a", "b", "c"], [["x", "y", "z"]], [["r"]] * 3), RATIOS)
+    assert sorted(splits) == sorted(RATIOS)
+    assert notes == []
 
 
 def test_nothing_is_split_into_nothing() -> None:
