@@ -105,6 +105,7 @@ def card_text(contents: Contents, audit: Mapping[str, Any] | None) -> str:
             {**entry, "name": summary.scheme_name(entry), "rows": summary.split_rows(entry, ratios)}
             for entry in sorted(schemes, key=lambda e: (e["scheme"] != DEFAULT_SCHEME, e["scheme"], e["fold"]))
         ],
+        elsewhere=summary.elsewhere(audit),
         few_rule=summary.few_artists_rule(),
         tags=contents.tags[:TAGS_LISTED],
         tags_more=max(0, len(contents.tags) - TAGS_LISTED),

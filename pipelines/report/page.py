@@ -77,6 +77,7 @@ def page_text(
         "notes": [(name, entry.notes) for name, entry in contents.stages() if entry.notes],
         **_tags(contents),
         **_splits(contents, schemes),
+        "elsewhere": summary.elsewhere(audit),
         **_durations(contents),
         "clips": clips,
         "sample": [] if any(shown for _, shown in clips) else _sample(contents),

@@ -14,6 +14,7 @@ from schemas.reasons import Reason
 
 FIRST_EXCLUDED = 3
 FIRST_DROPPED = 8
+FIRST_FOUND = 3
 FIRST_OF_CATEGORY = 6
 # A tag's share of a split within this of its target is as good as exact; beyond the other, a metric feels it.
 CLOSE, FAR = 0.01, 0.05
@@ -60,6 +61,26 @@ class Left:
     first: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a scheme learns from that another dataset holds too.
+
+    Attributes:
+        dataset: the other one.
+        tracks: how many tracks of it were found; `measured` of them it measures, and `exact` of them are sure.
+        artists: how many of the artists whom it measures are learnt from.
+        first: some of the tracks, as (id here, id there, by what they were found).
+    """
+
+    dataset: str
+    scheme: str
+    tracks: int
+    measured: int
+    exact: int
+    artists: int
+    first: tuple[tuple[str, str, str], ...]
+
+
 def headline(contents: Contents, audit: Mapping[str, Any] | None) -> str:
     """The dataset in one sentence of numbers."""
     parts = [f"{counted(contents.tracks.num_rows, 'track')} by {counted(contents.artists(), 'artist')}"]
@@ -85,6 +106,7 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
     found: list[Verdict] = []
     for entry in (audit or {}).get("schemes", []):
         found += _of_scheme(entry, contents)
+    found += [_of_other(row) for row in elsewhere(audit)]
     if audit is None:
         found.append(Verdict("note", "The dataset has no splits yet."))
     tracks = contents.tracks.num_rows
@@ -137,6 +159,32 @@ def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
             Verdict("warn", text.replace("1 tag of a measured split rest on", "1 tag of a measured split rests on"))
         )
     return found
+
+
+def elsewhere(audit: Mapping[str, Any] | None) -> list[Elsewhere]:
+    """What was found in each of the other datasets that the audit was given, scheme by scheme."""
+    return [
+        Elsewhere(
+            entry["name"],
+            row["scheme"],
+            row["found"]["count"],
+            row["found"]["measured"],
+            row["found"]["exact"],
+            row["artists"]["count"],
+            tuple((found["track"], found["other"], found["by"]) for found in row["found"]["first"][:FIRST_FOUND]),
+        )
+        for entry in (audit or {}).get("against", [])
+        for row in entry["schemes"]
+    ]
+
+
+def _of_other(row: Elsewhere) -> Verdict:
+    if row.tracks:
+        return Verdict("bad", f"Split {row.scheme} learns from {counted(row.tracks, 'track')} of {row.dataset}.")
+    if row.artists:
+        text = f"Split {row.scheme} learns from no track of {row.dataset}, but from {counted(row.artists, 'artist')}."
+        return Verdict("warn", text)
+    return Verdict("good", f"Split {row.scheme} learns from no track and no artist of {row.dataset}.")
 
 
 def _of_labels(contents: Contents, tracks: int) -> list[Verdict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -224,6 +225,13 @@ def test_a_report_keeps_what_was_held_against_others(msd: Path, gtzan: Path, com
     before = (msd / "audit.json").read_bytes()
     assert command("report", msd).code == 0
     assert (msd / "audit.json").read_bytes() == before
+    page, card = (msd / "report.html").read_text(), (msd / "README.md").read_text()
+    assert "Split default learns from 3 tracks of gtzan." in page and "learns from 3 tracks of gtzan" in card
+    cells = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", page)]
+    place = cells.index("gtzan")
+    assert cells[place + 1 : place + 5] == ["default", "3", "3", "1"]
+    assert "TRAAAAA128F0000001 = pop.00001 (name)" in cells[place + 6]
+    assert "| gtzan | default | 3 | 3 | 1 |" in card
     assert command("audit", msd).code == 0
     assert "against" not in json.loads((msd / "audit.json").read_text())
     assert not (msd / "found_elsewhere.parquet").exists()
