@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.audit_against import against_datasets, found_artists, found_tracks
+from pipelines.audit_against import against_datasets, found_artists, found_tracks, incomparable
 from pipelines.audit_scheme import FEW_ARTISTS, audit_scheme, audited
 from pipelines.overlap import COLUMNS, Known, known_of, learnt_splits, read_known
 from schemas.digests import canonical_json
@@ -120,7 +120,7 @@ def leaks(content: Mapping[str, Any], scheme: str = DEFAULT_SCHEME) -> int:
 def problems(content: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What the audit found, a clause each: (what fails a check, what is a warning unless checks are strict)."""
     grave: list[str] = []
-    slight: list[str] = []
+    slight = [why for entry in content.get("against", []) if (why := incomparable(entry))]
     for scheme in sorted({entry["scheme"] for entry in content["schemes"]}):
         told = grave if scheme in OUR_SCHEMES else slight
         found = leaks(content, scheme)

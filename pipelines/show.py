@@ -145,6 +145,8 @@ def against_lines(content: Mapping[str, Any]) -> list[str]:
     """What of other datasets is learnt from here: a line for each dataset and scheme, then the first tracks."""
     lines = []
     for entry in content.get("against", []):
+        if not entry["comparable"]:
+            continue
         for row in entry["schemes"]:
             found, artists = row["found"], row["artists"]["count"]
             lines.append(

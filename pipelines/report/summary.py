@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS
+from pipelines.audit_against import incomparable
 from pipelines.report.contents import Contents
 from pipelines.report.words import counted, length, listed, percent
 from schemas.manifest import split_order
@@ -106,7 +107,9 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
     found: list[Verdict] = []
     for entry in (audit or {}).get("schemes", []):
         found += _of_scheme(entry, contents)
-    found += [_of_other(row) for row in elsewhere(audit)]
+    for other in (audit or {}).get("against", []):
+        why = incomparable(other)
+        found += [Verdict("warn", f"{why}.")] if why else [_of_other(row) for row in _rows_of(other)]
     if audit is None:
         found.append(Verdict("note", "The dataset has no splits yet."))
     tracks = contents.tracks.num_rows
@@ -163,6 +166,10 @@ def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
 
 def elsewhere(audit: Mapping[str, Any] | None) -> list[Elsewhere]:
     """What was found in each of the other datasets that the audit was given, scheme by scheme."""
+    return [row for entry in (audit or {}).get("against", []) if not incomparable(entry) for row in _rows_of(entry)]
+
+
+def _rows_of(entry: Mapping[str, Any]) -> list[Elsewhere]:
     return [
         Elsewhere(
             entry["name"],
@@ -173,7 +180,6 @@ def elsewhere(audit: Mapping[str, Any] | None) -> list[Elsewhere]:
             row["artists"]["count"],
             tuple((found["track"], found["other"], found["by"]) for found in row["found"]["first"][:FIRST_FOUND]),
         )
-        for entry in (audit or {}).get("against", [])
         for row in entry["schemes"]
     ]
 
@@ -182,7 +188,8 @@ def _of_other(row: Elsewhere) -> Verdict:
     if row.tracks:
         return Verdict("bad", f"Split {row.scheme} learns from {counted(row.tracks, 'track')} of {row.dataset}.")
     if row.artists:
-        text = f"Split {row.scheme} learns from no track of {row.dataset}, but from {counted(row.artists, 'artist')}."
+        artists = counted(row.artists, "artist")
+        text = f"Split {row.scheme} learns from no track of {row.dataset}, but from {artists} of its."
         return Verdict("warn", text)
     return Verdict("good", f"Split {row.scheme} learns from no track and no artist of {row.dataset}.")
 

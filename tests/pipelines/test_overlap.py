@@ -106,6 +106,8 @@ def test_what_is_learnt_from_and_lies_elsewhere_is_found(msd: Path, gtzan: Path,
     ]
     entry = json.loads((msd / "audit.json").read_text())["against"][0]
     assert (entry["name"], entry["tracks"]) == ("gtzan", 9)
+    # Those by Various Artists and by nobody have no artist to be known by.
+    assert entry["comparable"] == {"name": 7}
     found = entry["schemes"][0]["found"]
     assert (found["count"], found["measured"], found["exact"], found["by"]) == (3, 3, 1, {"name": 3})
     assert [row["track"] for row in found["first"]] == [
@@ -218,6 +220,18 @@ def test_what_cannot_be_held_against_is_told(msd: Path, tmp_path: Path, command:
     ran = command("audit", msd, "--against", msd)
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
     assert "is the dataset itself" in ran.err
+
+
+def test_that_nothing_could_be_recognised_is_no_all_clear(msd: Path, tmp_path: Path, command: Command) -> None:
+    numbered = [track(f"clip{n}", None, None, "test", artist_id=f"a{n}") for n in range(3)]
+    other = dataset(tmp_path / "nameless", "nameless", "folder", numbered)
+    ran = command("audit", msd, "--against", other)
+    assert ran.code == 0
+    assert "warning: 'nameless' cannot be compared: no ids, checksums of sound, or artists and titles" in ran.out
+    assert "learns from 0" not in ran.out
+    assert command("audit", msd, "--against", other, "--strict").code == 1
+    assert command("report", msd).code == 0
+    assert "'nameless' cannot be compared" in (msd / "README.md").read_text()
 
 
 def test_a_report_keeps_what_was_held_against_others(msd: Path, gtzan: Path, command: Command) -> None:
