@@ -12,7 +12,7 @@ from schemas.errors import UsageError
 from schemas.store import OutsideStoreError, relative_path
 
 _TO_7DIGITAL, _TO_PATH = "7digital_ids", "7digital_paths"
-_ABOUT = "published with the 50-tag split of the Million Song Dataset (pickle, below 100 MB; jongpillee/music_dataset_split)"
+_ABOUT = "published with the 50-tag split (pickle, below 100 MB; repository jongpillee/music_dataset_split)"
 _FOLDERS = ("", "lastfm_annotation/", "MSD_split/")
 AUDIO_FILES = {
     key: PublishedFile(tuple(folder + name for folder in _FOLDERS), about=_ABOUT)
