@@ -105,7 +105,8 @@ def write_dataset(
     PAIRS.write(
         store,
         PAIRS.from_rows(
-            {"pair_id": i, "track_id": t["track_id"], "caption": t["caption"]} for i, t in enumerate(test)
+            {"scheme": "default", "fold": 0, "pair_id": i, "track_id": t["track_id"], "caption": t["caption"]}
+            for i, t in enumerate(test)
         ),
     )
     files = {}
