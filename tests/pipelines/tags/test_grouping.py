@@ -76,6 +76,18 @@ def test_a_category_comes_from_the_rules_else_from_the_source_else_from_the_form
         "albums i own",
         "♥♥♥",
         "5 stars",
+        "favourites",
+        "haha haha",
+        "sooooo goood",
+        "uk top 40",
+        "bestsongever",
+        "so catchy i might explode",
+        "fuckin perfect",
+        "a",
+        "songs are like time machines",
+        "que musica boa",
+        "for days when i am particularly angry with you",
+        "long " * 41,
         "...",
         "\u200b",
         "",
@@ -88,6 +100,45 @@ def test_what_says_nothing_of_the_music_is_dropped_with_its_rule(raw: str, norma
     assert dropped[raw][1]
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "new wave of british heavy metal",
+        "guitar-based digi-bongo acapella-rap-funk-comedy folk duo",
+        "lo-fi",
+        "so lo-fi",
+        "dada",
+        "808 state",
+        "4ad",
+        "60s",
+        "10000 maniacs",
+        "love songs",
+        "sad songs",
+        "live",
+        "my bloody valentine",
+        "linda perry",
+        "idm",
+        "c-pop",
+        "oi",
+        "ebm",
+        "anti-folk",
+        "bass",
+        "cool jazz",
+        "hot jazz",
+        "hard rock",
+        "great american songbook",
+        "music hall",
+        "video game music",
+        "a cappella",
+        "on-u sound",
+        "i-pop",
+    ],
+)
+def test_what_looks_like_a_remark_and_is_none_stays(raw: str, normaliser: Normaliser) -> None:
+    found, dropped = group_tags([TagCount(raw, 3, "t")], normaliser)
+    assert (len(found), dropped) == (1, {})
+
+
 def test_clean_tags_are_left_as_they_are() -> None:
     plain = Normaliser(load_rules("none"))
     listed = [TagCount(tag, 5, "genre") for tag in ("Rock", "rock", "rock music", "seen live", "instrumental")]
@@ -96,11 +147,76 @@ def test_clean_tags_are_left_as_they_are() -> None:
     assert dropped == {}
 
 
+ONE_MEANING = [
+    ["hip hop", "hip-hop", "hiphop", "Hip-Hop", "HIP HOP", "hip hop music"],
+    ["psychedelic", "psychadelic", "Psychedelic", "psychedelisch"],
+    ["electronic", "electornic", "Electronic music", "elektronisch"],
+    ["edm", "EDM", "electronic dance music"],
+    ["r&b", "rnb", "RnB", "rhythm and blues", "Rhythm & Blues", "r'n'b"],
+    ["drum and bass", "dnb", "drum'n'bass", "Drum & Bass", "drum n bass"],
+    ["80s", "80's", "eighties", "1980s", "８０s", "80s music"],
+    ["björk", "bjork", "Bjo\u0308rk", "bj\u200dörk"],
+    ["ｊａｚｚ", "jazz", "jazz\u200b", "Jazz", "jazz songs"],
+    ["german", "deutsch", "German"],
+    ["french", "français", "francais"],
+    ["brazil", "brasil"],
+    ["spain", "españa"],
+    ["finland", "suomi"],
+    ["guitar", "guitars", "Guitar"],
+    ["france", "country: france", "France"],
+    ["chilean rock", "rock chileno", "chilean-rock"],
+    ["80s rock", "rock 80s", "1980s rock"],
+]
+TWO_MEANINGS = [
+    ["trance", "trace", "france"],
+    ["house", "horse"],
+    ["rap", "trap"],
+    ["funk", "punk"],
+    ["male", "female"],
+    ["iran", "iraq"],
+    ["60s", "80s"],
+    ["electronica", "electronic"],
+    ["post-rock", "pop rock"],
+    ["folk pop", "pop folk"],
+    ["blues", "blue"],
+    ["brass", "bras"],
+    ["bass", "bas"],
+    ["strings", "string"],
+    ["new music", "new", "music"],
+    ["black music", "black", "music"],
+    ["love songs", "love", "songs"],
+    ["german", "germany"],
+    ["808 state", "909 state"],
+    ["apologetic", "apologetics"],
+    ["jmusic", "j"],
+    ["progressive metal", "metal"],
+    ["acoustic experimental", "experimental acoustic"],
+]
+
+
+@pytest.mark.parametrize("tags", ONE_MEANING, ids=lambda tags: str(tags[0]))
+@given(data=st.data())
+@settings(deadline=None, max_examples=8, derandomize=True)
+def test_tags_of_one_meaning_are_one_group(tags: list[str], data: st.DataObject, normaliser: Normaliser) -> None:
+    common = data.draw(st.lists(st.integers(1, 100_000), min_size=len(tags), max_size=len(tags)))
+    found, dropped = group_tags([TagCount(t, n, "tags") for t, n in zip(tags, common, strict=True)], normaliser)
+    assert members(found) == {frozenset(tags)}
+    assert dropped == {}
+
+
+@pytest.mark.parametrize("tags", TWO_MEANINGS, ids=lambda tags: str(tags[0]))
+@pytest.mark.parametrize("common", [(1, 1), (1, 100_000), (100_000, 1), (100_000, 100_000)])
+def test_tags_of_two_meanings_never_meet(tags: list[str], common: tuple[int, int], normaliser: Normaliser) -> None:
+    listed = [TagCount(t, n, "tags") for t, n in zip(tags, itertools.cycle(common), strict=False)]
+    found, dropped = group_tags(listed, normaliser)
+    assert len(found) + len(dropped) == len(tags)
+
+
 def test_a_misspelling_joins_with_its_rule(normaliser: Normaliser) -> None:
-    found = group(normaliser, shoegaze=50, shoegazze=3, shogeaze=4, shoegazer=11)
-    assert set(found) == {"shoegaze", "shoegazer"}
-    assert found["shoegaze"].members == ("shoegaze", "shogeaze", "shoegazze")
-    assert found["shoegaze"].joined_by == ("as_typed", "spelling", "spelling")
+    found = group(normaliser, ambient=50, ambientt=3, ambeint=4, ambiented=11)
+    assert set(found) == {"ambient", "ambiented"}
+    assert found["ambient"].members == ("ambient", "ambeint", "ambientt")
+    assert found["ambient"].joined_by == ("as_typed", "spelling", "spelling")
 
 
 def test_a_misspelt_word_is_misspelt_in_every_tag(normaliser: Normaliser) -> None:
