@@ -24,8 +24,9 @@ __all__ = ["AUDIT_FILE", "DEFAULT_SCHEME", "FEW_ARTISTS", "audit", "leaks"]
 
 AUDIT_FILE = "audit.json"
 DEFAULT_SCHEME = "default"
+KFOLD_SCHEME = "kfold"
 # Made here, so they may not leak; what others published may, and is told.
-OUR_SCHEMES = frozenset({DEFAULT_SCHEME, "kfold"})
+OUR_SCHEMES = frozenset({DEFAULT_SCHEME, KFOLD_SCHEME})
 
 
 def audit(out: Store, against: Sequence[Store] = ()) -> dict[str, Any]:
@@ -109,6 +110,11 @@ def each_scheme(splits: pa.Table) -> list[tuple[str, int, pa.Table]]:
         kept = pc.and_(pc.equal(splits.column("scheme"), scheme), pc.equal(splits.column("fold"), fold))
         found.append((scheme, fold, splits.filter(kept)))
     return found
+
+
+def scheme_name(entry: Mapping[str, Any]) -> str:
+    """The scheme of an entry of `schemes`, with the fold where it has folds."""
+    return f"kfold, fold {entry['fold']}" if entry["scheme"] == KFOLD_SCHEME else str(entry["scheme"])
 
 
 def leaks(content: Mapping[str, Any], scheme: str = DEFAULT_SCHEME) -> int:

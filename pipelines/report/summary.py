@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS
+from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS, scheme_name
 from pipelines.audit_against import incomparable
 from pipelines.report.contents import Contents
 from pipelines.report.words import counted, length, listed, percent
@@ -131,11 +131,6 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
         else "Nothing excluded."
     )
     return [*found, Verdict("note", text)]
-
-
-def scheme_name(entry: Mapping[str, Any]) -> str:
-    """The scheme, with its fold where there are several."""
-    return str(entry["scheme"]) + (f", fold {entry['fold']}" if entry["fold"] else "")
 
 
 def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
