@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.audit import problems
+from pipelines.audit import problems, scheme_name
 from pipelines.splits.labels import labels_of
 from pipelines.splits.measures import counted, label_distance, share_deviation
 from schemas.reasons import Reason
@@ -94,21 +93,22 @@ def show_exclusions(out_console: Console, out: Store, listed: int = 3) -> None:
     if not rows:
         out_console.print("Exclusions: none")
         return
-    counts = Counter((row["stage"], row["reason"]) for row in rows)
+    ids: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        ids.setdefault((row["stage"], row["reason"]), []).append(row["id"])
     table = Table(title="Exclusions", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in ("stage", "reason", "tracks", "meaning", "first"):
         table.add_column(name, overflow="fold")
-    for (stage, reason), count in sorted(counts.items()):
-        first = [row["id"] for row in rows if (row["stage"], row["reason"]) == (stage, reason)][:listed]
-        table.add_row(stage, reason, f"{count:,}", Reason(reason).meaning, escape(", ".join(first)))
+    for (stage, reason), left in sorted(ids.items()):
+        first = escape(", ".join(left[:listed]))
+        table.add_row(stage, reason, f"{len(left):,}", Reason(reason).meaning, first)
     out_console.print(table)
 
 
 def show_audit(out_console: Console, content: Mapping[str, Any]) -> None:
     """Leaks and balance of every scheme."""
     for entry in content["schemes"]:
-        name = entry["scheme"] + (f", fold {entry['fold']}" if entry["fold"] else "")
-        table = _table(f"Audit of the split {name!r}", "split", "tracks", "share", "artists", "tags")
+        table = _table(f"Audit of the split {scheme_name(entry)!r}", "split", "tracks", "share", "artists", "tags")
         for split, row in entry["splits"].items():
             share = f"{row['share']:.1%}" if row["labelled"] else ""
             table.add_row(split, f"{row['tracks']:,}", share, f"{row['artists']:,}", f"{row['tags']:,}")
@@ -145,6 +145,8 @@ def against_lines(content: Mapping[str, Any]) -> list[str]:
     """What of other datasets is learnt from here: a line for each dataset and scheme, then the first tracks."""
     lines = []
     for entry in content.get("against", []):
+        if not entry["comparable"]:
+            continue
         for row in entry["schemes"]:
             found, artists = row["found"], row["artists"]["count"]
             lines.append(
