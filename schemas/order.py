@@ -49,7 +49,7 @@ def row_order(table: pa.Table, keys: Sequence[str]) -> RowOrder:
     tied: npt.NDArray[np.bool_] | None = None
     for packed in _packed(table, keys):
         if tied is None:
-            order = None if np.all(packed[1:] >= packed[:-1]) else _sorted(packed)
+            order = None if np.all(packed[1:] >= packed[:-1]) else stable_order(packed)
             tied = _same(packed if order is None else packed[order])
         else:
             order, tied = _within_ties(packed, order, tied)
@@ -119,8 +119,11 @@ def _ordered_bits(column: pa.ChunkedArray) -> pa.Array:
     return pa.array(ordered, mask=column.is_null().to_numpy() if column.null_count else None)
 
 
-def _sorted(packed: Numbers) -> Numbers:
-    """Stable. Where a row's number fits behind its key, numbers alone are sorted, which is fastest."""
+def stable_order(packed: Numbers) -> Numbers:
+    """The order of numbers from 0 on, equal ones as they came.
+
+    Where a row's number fits behind its key, numbers alone are sorted, which is fastest.
+    """
     bits = max(1, (len(packed) - 1).bit_length())
     if int(packed.max()).bit_length() + bits > _BITS:
         return np.argsort(packed, kind="stable")

@@ -95,7 +95,7 @@ def read_kept(path: str, base: Path | None, option: str = KEY, id_name: str = "t
             raise UsageError(
                 f"{where}: none of its schemes ({', '.join(schemes)}) is `default`; keep one of them only"
             )
-        kept = kept.set_column(0, "scheme", ours)
+        kept = kept.set_column(0, "scheme", pa.array([DEFAULT_SCHEME] * rows, pa.string()))
     counts = kept.group_by(["scheme", "fold", "track_id"]).aggregate([([], "count_all")])
     twice = counts.filter(pc.greater(counts.column("count_all"), 1))
     if twice.num_rows:

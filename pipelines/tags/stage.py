@@ -285,8 +285,10 @@ def _summed(results: list[dict[str, Any]], reached: list[pa.Table]) -> list[Funn
     tables = pa.concat_tables(reached)
     tags = coded(tables.column("raw_tag"))
     farthest = np.zeros(len(tags.values), np.int64)
-    np.maximum.at(farthest, tags.codes, tables.column("steps").to_numpy())
+    steps = tables.column("steps").to_numpy()
     units = [result["steps"] for result in results]
+    for number in range(1, max(map(len, units), default=0) + 1):
+        farthest[tags.codes[steps == number]] = number
     return [
         FunnelStep(
             step=steps[0][0],
