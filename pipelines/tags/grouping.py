@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.tags.normalise import SPELLING, Normalised, Normaliser, plain_words
 from pipelines.tags.spelling import misspelt_keys, misspelt_words
-from pipelines.words import tidy
+from pipelines.words import tidy, words_of
 from schemas.reasons import Reason
 
 _CATEGORY_OF_SOURCE = {
@@ -29,7 +31,7 @@ UNKNOWN_CATEGORY = "other"
 _LONGEST = 200
 # By its number of words, how many words that only bind others make it a sentence.
 _SENTENCES = {6: 3, 9: 2}
-_REFERS_BACK = re.compile(r"\\[1-9]")
+_REFERS_BACK = re.compile(r"(?<!\\)\\([1-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,25 @@ def group_tags(
     Returns:
         the groups in the order of their names, and for each tag that is not about the music why.
     """
+    with _uncollected():
+        return _group_tags(counts, normaliser, taxonomy)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looks for cycles: none is made, and hundreds of thousands of groups are much to look through."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _group_tags(
+    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None
+) -> tuple[list[TagGroup], dict[str, tuple[Reason, str]]]:
     dropped: dict[str, tuple[Reason, str]] = {}
     members = []
     not_musical = _NotMusical(normaliser)
@@ -126,6 +147,15 @@ def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
     return by_key
 
 
+def _any_of(patterns: list[str]) -> Callable[[str], re.Match[str] | None] | None:
+    """Whether a text matches one of the patterns, which are one for speed; each still refers to its own groups."""
+    joined, before = [], 0
+    for pattern in sorted(patterns, key=lambda p: _REFERS_BACK.search(p) is None):
+        joined.append(_REFERS_BACK.sub(lambda found: f"(?:\\{int(found[1]) + before})", pattern))  # noqa: B023
+        before += re.compile(pattern).groups
+    return re.compile("|".join(f"(?:{pattern})" for pattern in joined)).fullmatch if joined else None
+
+
 class _NotMusical:
     """The rule by which a tag says nothing of the music, by what it looks like."""
 
@@ -137,10 +167,7 @@ class _NotMusical:
         )
         self._patterns = rules.not_musical_patterns
         self._binding = frozenset(rules.sentence_words)
-        # A pattern that refers to its own groups would find other groups in one that all are joined into.
-        alone = [p for p in self._patterns if _REFERS_BACK.search(p.pattern)]
-        joined = "|".join(f"(?:{p.pattern})" for p in self._patterns if p not in alone)
-        self._any = [*alone, *([re.compile(joined)] if joined else [])]
+        self._any = _any_of([pattern.pattern for pattern in self._patterns])
 
     def rule(self, raw: str, form: Normalised) -> str | None:
         """The line that names the tag, if one does."""
@@ -150,14 +177,18 @@ class _NotMusical:
             return raw.lower()
         if not self._words.isdisjoint(form.words.split()):
             return next(word for word in form.words.split() if word in self._words)
-        if self._patterns and len(form.shown) > _LONGEST:
+        if self._any is None:
+            return None
+        if len(form.shown) > _LONGEST:
             return f"more than {_LONGEST} characters"
         if self._is_sentence(form.words):
             return "a sentence"
-        for text in dict.fromkeys((form.shown, form.words)):
-            if any(pattern.fullmatch(text) for pattern in self._any):
-                return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
-        return None
+        text = form.words
+        if not self._any(text):
+            text = form.shown
+            if text == form.words or words_of(text) == form.words or not self._any(text):
+                return None
+        return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
 
     def _is_sentence(self, words: str) -> bool:
         if words.count(" ") < min(_SENTENCES) - 1:
@@ -198,23 +229,32 @@ class _Shapes:
 
 
 def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy, shapes: _Shapes) -> TagGroup:
-    shown: dict[tuple[bool, bool, str], int] = defaultdict(int)
-    for member in members:
-        form = member.form
-        shown[member.misspelt, form.shown != form.words, form.shown] += member.typed.n_tracks
-    name = normaliser.name_of(key) or min(shown, key=lambda form: (-shown[form], form))[2]
-    ordered = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
-    raw_tags = tuple(member.typed.raw_tag for member in ordered)
-    curated = normaliser.categories.get(key)
-    stated = curated or next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
-    category = stated or shapes.category(ordered[0])
+    if len(members) > 1:
+        members = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
+    name = normaliser.name_of(key) or _commonest(members)
+    raw_tags = tuple([member.typed.raw_tag for member in members])
+    stated = normaliser.categories.get(key)
+    if stated is None and said.categories:
+        stated = next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
+    category = stated or shapes.category(members[0])
     return TagGroup(
         name,
         normaliser.rules.named.get(category, category),
         stated is None,
         raw_tags,
-        tuple(SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in ordered),
+        tuple([SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in members]),
     )
+
+
+def _commonest(members: list[_Member]) -> str:
+    """What most tracks show, best of all in a form that is spelt right and has only its words."""
+    if len(members) == 1:
+        return members[0].form.shown
+    shown: dict[tuple[bool, bool, str], int] = defaultdict(int)
+    for member in members:
+        form = member.form
+        shown[member.misspelt, form.shown != form.words, form.shown] += member.typed.n_tracks
+    return min(shown, key=lambda form: (-shown[form], form))[2]
 
 
 def _with_parents(groups: list[TagGroup], said: _Taxonomy, normaliser: Normaliser) -> list[TagGroup]:
