@@ -19,12 +19,11 @@ from schemas.receipt import RECEIPT_FILE, require_receipt
 from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import FOUND_ELSEWHERE, LABELS, LEAKS, SPLITS, TAGS, TRACKS
+from schemas.tables.splits import DEFAULT_SCHEME, KFOLD_SCHEME
 
-__all__ = ["AUDIT_FILE", "DEFAULT_SCHEME", "FEW_ARTISTS", "audit", "leaks"]
+__all__ = ["AUDIT_FILE", "FEW_ARTISTS", "audit", "leaks"]
 
 AUDIT_FILE = "audit.json"
-DEFAULT_SCHEME = "default"
-KFOLD_SCHEME = "kfold"
 # Made here, so they may not leak; what others published may, and is told.
 OUR_SCHEMES = frozenset({DEFAULT_SCHEME, KFOLD_SCHEME})
 

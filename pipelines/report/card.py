@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.audit import DEFAULT_SCHEME, scheme_name
+from pipelines.audit import scheme_name
 from pipelines.report import summary
 from pipelines.report.contents import Contents
 from pipelines.report.words import counted, one_line, percent, shorten, thousands
 from pipelines.stage import human_bytes
+from schemas.tables.splits import DEFAULT_SCHEME
 
 TAGS_LISTED = 50
 _SIZES = (

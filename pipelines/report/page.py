@@ -13,7 +13,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.audit import DEFAULT_SCHEME, scheme_name
+from pipelines.audit import scheme_name
 from pipelines.report import charts, summary
 from pipelines.report.card import card_text
 from pipelines.report.clips import ShownClip, draw_clips, sample_clips, sampled_ids
@@ -23,6 +23,7 @@ from pipelines.report.runs import RunResult, read_runs
 from pipelines.report.words import one_line, percent, shorten, thousands
 from pipelines.stage import human_bytes
 from schemas.store import Store
+from schemas.tables.splits import DEFAULT_SCHEME
 
 REPORT_FILE, CARD_FILE = "report.html", "README.md"
 GROUPS_LISTED = 1200

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS, scheme_name
+from pipelines.audit import FEW_ARTISTS, scheme_name
 from pipelines.audit_against import incomparable
 from pipelines.report.contents import Contents
 from pipelines.report.words import counted, length, listed, percent
 from schemas.manifest import split_order
 from schemas.reasons import Reason
+from schemas.tables.splits import DEFAULT_SCHEME
 
 FIRST_EXCLUDED = 3
 FIRST_DROPPED = 8

@@ -28,8 +28,8 @@ from pipelines.stage import shown
 from schemas.errors import UsageError
 from schemas.manifest import SplitsSection
 from schemas.reasons import Reason
+from schemas.tables.splits import DEFAULT_SCHEME, KFOLD_SCHEME
 
-DEFAULT_SCHEME, KFOLD_SCHEME = "default", "kfold"
 FOLD_SPLITS = ("train", "valid", "test")
 # From which part of the tracks on sizes are mended for those that left after the search.
 _MENDED_PART = 2000

@@ -16,13 +16,14 @@ from schemas.manifest import split_order
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
 from schemas.tables import EXCLUSIONS, LABELS, PAIRS, PUBLISHED, PUBLISHED_PAIRS, SPLITS, TRACKS
+from schemas.tables.splits import DEFAULT_SCHEME
 
 
 class SplitsStage(Stage):
     """Assigns every track of `labels` a split; see `assign`."""
 
     name = "splits"
-    version = 3
+    version = 4
     after = ("tags",)
 
     def settings(self, context: BuildContext) -> Any:
@@ -38,7 +39,7 @@ class SplitsStage(Stage):
 
     def run(self, context: BuildContext) -> StageResult:
         # Late: the compiler behind the search takes a second to load, and a build that stands needs none.
-        from pipelines.splits.assign import DEFAULT_SCHEME, assign
+        from pipelines.splits.assign import assign
         from pipelines.splits.tracks import COLUMNS, tracks_of
 
         out, settings = context.out, context.manifest.splits

@@ -21,6 +21,7 @@ from pipelines.splits.labels import as_array
 from pipelines.splits.stratify import Items, stratified_split
 from schemas.errors import DataError, UsageError, suggest
 from schemas.store import Store
+from schemas.tables.splits import DEFAULT_SCHEME
 
 _FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
 
@@ -129,7 +130,7 @@ def kept_rows(keep: str, id_name: str, ids: pa.Array) -> pa.Array:
     Raises:
         UsageError, DataError: see `keep.read_kept`.
     """
-    return kept_splits(read_kept(keep, None, "--keep", id_name), "default", 0, ids)
+    return kept_splits(read_kept(keep, None, "--keep", id_name), DEFAULT_SCHEME, 0, ids)
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:

@@ -6,6 +6,8 @@ import pyarrow as pa
 
 from schemas.table import TableSchema, column
 
+DEFAULT_SCHEME, KFOLD_SCHEME = "default", "kfold"
+
 SPLITS = TableSchema(
     name="splits",
     version=1,
