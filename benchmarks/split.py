@@ -1,6 +1,6 @@
 """Splits: how well tags follow the ratios, beside scikit-multilearn and iterative-stratification over artists, at
-the size of MTG-Jamendo and for a million tracks; these through the command and the stage, too, against 60 s and 4 GB.
-Seconds are the processor's. Scikit-multilearn takes two minutes for the million.
+the size of MTG-Jamendo and for a million tracks; these through the command and the stage, too, against 60 s and
+4 GB. Seconds are the processor's. Scikit-multilearn takes two minutes for the million.
 
 Tracks are composed from a seed; TRACKLORE_JAMENDO may name the folder of a split's published TSV files instead of
 those of MTG-Jamendo's size.
