@@ -73,9 +73,8 @@ def read_kept(path: str, base: Path | None, option: str = KEY, id_name: str = "t
         if column not in table.column_names:
             raise DataError(f"{where}: no column {column!r}; a table of splits has {id_name} and split")
     rows = table.num_rows
-    scheme = (
-        table.column("scheme") if "scheme" in table.column_names else pa.array([DEFAULT_SCHEME] * rows, pa.string())
-    )
+    ours = pa.array([DEFAULT_SCHEME] * rows, pa.string())
+    scheme = table.column("scheme") if "scheme" in table.column_names else ours
     fold = table.column("fold") if "fold" in table.column_names else pa.array(np.zeros(rows, np.int32))
     try:
         columns = {
@@ -95,7 +94,7 @@ def read_kept(path: str, base: Path | None, option: str = KEY, id_name: str = "t
             raise UsageError(
                 f"{where}: none of its schemes ({', '.join(schemes)}) is `default`; keep one of them only"
             )
-        kept = kept.set_column(0, "scheme", pa.array([DEFAULT_SCHEME] * rows, pa.string()))
+        kept = kept.set_column(0, "scheme", ours)
     counts = kept.group_by(["scheme", "fold", "track_id"]).aggregate([([], "count_all")])
     twice = counts.filter(pc.greater(counts.column("count_all"), 1))
     if twice.num_rows:

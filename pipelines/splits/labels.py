@@ -35,9 +35,9 @@ class Labels:
         place[rows] = np.arange(len(rows))
         moved = place[self.rows]
         kept = moved >= 0
-        moved, codes = moved[kept], self.codes[kept]
-        order = np.lexsort((codes, moved))
-        return Labels(moved[order], codes[order], self.names, len(rows))
+        width = max(1, len(self.names))
+        keys = np.sort(moved[kept] * width + self.codes[kept])
+        return Labels(keys // width, keys % width, self.names, len(rows))
 
 
 def as_array(column: Any, kind: pa.DataType | None = None) -> pa.Array:
