@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def against_datasets(dataset: Known, others: Sequence[Known]) -> tuple[list[dict
                 "name": other.name,
                 "digest": other.digest,
                 "tracks": other.tracks.num_rows,
+                "comparable": overlap.comparable(),
                 "schemes": [
                     _scheme(dataset, other, found, measured, artists, scheme, flags)
                     for scheme, flags in learnt.items()
@@ -42,6 +43,13 @@ def against_datasets(dataset: Known, others: Sequence[Known]) -> tuple[list[dict
             }
         )
     return entries, pa.concat_tables(tables)
+
+
+def incomparable(entry: Mapping[str, Any]) -> str | None:
+    """Why an entry of `against` says nothing, if it does not: no track of it could have been recognised."""
+    if entry["comparable"]:
+        return None
+    return f"{entry['name']!r} cannot be compared: no ids, checksums of sound, or artists and titles in common"
 
 
 def found_tracks(entry: dict[str, Any], scheme: str) -> int:

@@ -239,6 +239,22 @@ class Overlap:
         parts.append(_by_name(self._tracks, self._our_names, candidates, self._their_names))
         return _with_same_recordings(self._tracks, _surest(parts, self._measured))
 
+    def comparable(self) -> dict[str, int]:
+        """By each means that both datasets have, how many tracks of the other one can be recognised by it.
+
+        Where it is empty, that nothing was found says nothing: one has names only, say, and the other none.
+        """
+        ids = _id_form(self._kind, self._other.kind)
+        found = {}
+        forms = (("id", "track_id", ids), ("audio", "audio_sha256", _DIGEST))
+        for means, column, form in forms:
+            ours, theirs = (_of_form(table.column(column), form) for table in (self._tracks, self._other.tracks))
+            if ours.null_count < len(ours):
+                found[means] = len(theirs) - theirs.null_count
+        if self._our_names.titled():
+            found["name"] = self._their_names.titled()
+        return {means: count for means, count in found.items() if count}
+
     def artists(self, wanted: Flags) -> list[SharedArtist]:
         """Artists of the tracks with a flag (rows,) who also made a track that the other dataset measures on, in
         order of their names."""
@@ -343,6 +359,12 @@ class _Names:
         rows = np.repeat(np.arange(len(lengths)), lengths)
         listed = zip(rows.tolist(), pc.list_flatten(credited).to_pylist(), strict=True)
         self._featured += [(row, key_of[artist]) for row, artist in listed if artist in key_of]
+
+    def titled(self) -> int:
+        """How many tracks have both a title and an artist whose name is known."""
+        named = np.array([bool(keys) for keys in self._keys], np.bool_)
+        titles = pc.fill_null(pc.not_equal(self._titles, ""), False).to_numpy(zero_copy_only=False)
+        return int((titles & named[self._codes]).sum()) if len(named) else 0
 
     def look_for(self, known: Collection[str]) -> None:
         """Credit the members of a name, and who is featured in a title, who are among the known keys."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.audit import problems
+from pipelines.audit import problems, scheme_name
 from pipelines.splits.labels import labels_of
 from pipelines.splits.measures import counted, label_distance, share_deviation
 from schemas.reasons import Reason
@@ -107,8 +107,7 @@ def show_exclusions(out_console: Console, out: Store, listed: int = 3) -> None:
 def show_audit(out_console: Console, content: Mapping[str, Any]) -> None:
     """Leaks and balance of every scheme."""
     for entry in content["schemes"]:
-        name = entry["scheme"] + (f", fold {entry['fold']}" if entry["fold"] else "")
-        table = _table(f"Audit of the split {name!r}", "split", "tracks", "share", "artists", "tags")
+        table = _table(f"Audit of the split {scheme_name(entry)!r}", "split", "tracks", "share", "artists", "tags")
         for split, row in entry["splits"].items():
             share = f"{row['share']:.1%}" if row["labelled"] else ""
             table.add_row(split, f"{row['tracks']:,}", share, f"{row['artists']:,}", f"{row['tags']:,}")
@@ -145,6 +144,8 @@ def against_lines(content: Mapping[str, Any]) -> list[str]:
     """What of other datasets is learnt from here: a line for each dataset and scheme, then the first tracks."""
     lines = []
     for entry in content.get("against", []):
+        if not entry["comparable"]:
+            continue
         for row in entry["schemes"]:
             found, artists = row["found"], row["artists"]["count"]
             lines.append(

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.audit import DEFAULT_SCHEME
+from pipelines.audit import DEFAULT_SCHEME, scheme_name
 from pipelines.report import summary
 from pipelines.report.contents import Contents
 from pipelines.report.words import counted, one_line, percent, shorten, thousands
@@ -102,9 +102,10 @@ def card_text(contents: Contents, audit: Mapping[str, Any] | None) -> str:
         excluded=summary.exclusions(contents),
         dropped=summary.dropped_tags(contents),
         schemes=[
-            {**entry, "name": summary.scheme_name(entry), "rows": summary.split_rows(entry, ratios)}
+            {**entry, "name": scheme_name(entry), "rows": summary.split_rows(entry, ratios)}
             for entry in sorted(schemes, key=lambda e: (e["scheme"] != DEFAULT_SCHEME, e["scheme"], e["fold"]))
         ],
+        elsewhere=summary.elsewhere(audit),
         few_rule=summary.few_artists_rule(),
         tags=contents.tags[:TAGS_LISTED],
         tags_more=max(0, len(contents.tags) - TAGS_LISTED),

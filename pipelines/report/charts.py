@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from pipelines.audit import scheme_name
 from pipelines.report.figures import CATEGORIES, WIDTH_IN, category_colour, colour, draw, split_colour
-from pipelines.report.summary import scheme_name, shares
+from pipelines.report.summary import shares
 from pipelines.report.words import shorten
 from schemas.manifest import split_order
 

@@ -13,7 +13,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.audit import DEFAULT_SCHEME
+from pipelines.audit import DEFAULT_SCHEME, scheme_name
 from pipelines.report import charts, summary
 from pipelines.report.card import card_text
 from pipelines.report.clips import ShownClip, draw_clips, sample_clips, sampled_ids
@@ -77,6 +77,7 @@ def page_text(
         "notes": [(name, entry.notes) for name, entry in contents.stages() if entry.notes],
         **_tags(contents),
         **_splits(contents, schemes),
+        "elsewhere": summary.elsewhere(audit),
         **_durations(contents),
         "clips": clips,
         "sample": [] if any(shown for _, shown in clips) else _sample(contents),
@@ -178,7 +179,7 @@ def _splits(contents: Contents, schemes: Sequence[Mapping[str, Any]]) -> dict[st
         "schemes": [
             {
                 **entry,
-                "name": summary.scheme_name(entry),
+                "name": scheme_name(entry),
                 "rows": summary.split_rows(entry, ratios),
                 "few": entry["few_artists"][:FEW_LISTED],
                 "few_more": max(0, len(entry["few_artists"]) - FEW_LISTED),
@@ -187,7 +188,7 @@ def _splits(contents: Contents, schemes: Sequence[Mapping[str, Any]]) -> dict[st
         ],
         "split_dots": charts.split_dots(drawn, names[: charts.TOP_TAGS], targets) if drawn and names else None,
         "split_scatter": charts.split_scatter(drawn, contents.tags, targets) if drawn and many else None,
-        "drawn": [summary.scheme_name(entry) for entry in drawn],
+        "drawn": [scheme_name(entry) for entry in drawn],
         "balance": balance if drawn else [],
         "balance_more": max(0, len(names) - len(balance)),
         "shared_listed": SHARED_LISTED,

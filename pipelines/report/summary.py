@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pyarrow.compute as pc
 
-from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS
+from pipelines.audit import DEFAULT_SCHEME, FEW_ARTISTS, scheme_name
+from pipelines.audit_against import incomparable
 from pipelines.report.contents import Contents
 from pipelines.report.words import counted, length, listed, percent
 from schemas.manifest import split_order
@@ -16,6 +17,7 @@ from schemas.reasons import Reason
 
 FIRST_EXCLUDED = 3
 FIRST_DROPPED = 8
+FIRST_FOUND = 3
 FIRST_OF_CATEGORY = 6
 # A tag's share of a split within this of its target is as good as exact; beyond the other, a metric feels it.
 CLOSE, FAR = 0.01, 0.05
@@ -62,6 +64,26 @@ class Left:
     first: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a scheme learns from that another dataset holds too.
+
+    Attributes:
+        dataset: the other one.
+        tracks: how many tracks of it were found; `measured` of them it measures, and `exact` of them are sure.
+        artists: how many of the artists whom it measures are learnt from.
+        first: some of the tracks, as (id here, id there, by what they were found).
+    """
+
+    dataset: str
+    scheme: str
+    tracks: int
+    measured: int
+    exact: int
+    artists: int
+    first: tuple[tuple[str, str, str], ...]
+
+
 def headline(contents: Contents, audit: Mapping[str, Any] | None) -> str:
     """The dataset in one sentence of numbers."""
     parts = [f"{counted(contents.tracks.num_rows, 'track')} by {counted(contents.artists(), 'artist')}"]
@@ -87,6 +109,9 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
     found: list[Verdict] = []
     for entry in (audit or {}).get("schemes", []):
         found += _of_scheme(entry, contents)
+    for other in (audit or {}).get("against", []):
+        why = incomparable(other)
+        found += [Verdict("warn", f"{why}.")] if why else [_of_other(row) for row in _rows_of(other)]
     if audit is None:
         found.append(Verdict("note", "The dataset has no splits yet."))
     tracks = contents.tracks.num_rows
@@ -109,11 +134,6 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
         else "Nothing excluded."
     )
     return [*found, Verdict("note", text)]
-
-
-def scheme_name(entry: Mapping[str, Any]) -> str:
-    """The scheme, with its fold where there are several."""
-    return str(entry["scheme"]) + (f", fold {entry['fold']}" if entry["fold"] else "")
 
 
 def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
@@ -140,6 +160,36 @@ def _of_scheme(entry: Mapping[str, Any], contents: Contents) -> list[Verdict]:
             Verdict("warn", text.replace("1 tag of a measured split rest on", "1 tag of a measured split rests on"))
         )
     return found
+
+
+def elsewhere(audit: Mapping[str, Any] | None) -> list[Elsewhere]:
+    """What was found in each of the other datasets that the audit was given, scheme by scheme."""
+    return [row for entry in (audit or {}).get("against", []) if not incomparable(entry) for row in _rows_of(entry)]
+
+
+def _rows_of(entry: Mapping[str, Any]) -> list[Elsewhere]:
+    return [
+        Elsewhere(
+            entry["name"],
+            row["scheme"],
+            row["found"]["count"],
+            row["found"]["measured"],
+            row["found"]["exact"],
+            row["artists"]["count"],
+            tuple((found["track"], found["other"], found["by"]) for found in row["found"]["first"][:FIRST_FOUND]),
+        )
+        for row in entry["schemes"]
+    ]
+
+
+def _of_other(row: Elsewhere) -> Verdict:
+    if row.tracks:
+        return Verdict("bad", f"Split {row.scheme} learns from {counted(row.tracks, 'track')} of {row.dataset}.")
+    if row.artists:
+        artists = counted(row.artists, "artist")
+        text = f"Split {row.scheme} learns from no track of {row.dataset}, but from {artists} of its."
+        return Verdict("warn", text)
+    return Verdict("good", f"Split {row.scheme} learns from no track and no artist of {row.dataset}.")
 
 
 def _of_labels(contents: Contents, tracks: int) -> list[Verdict]:

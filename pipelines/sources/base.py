@@ -37,6 +37,7 @@ class SourceTables:
         tracks, annotations: the tracks, and what is said of them.
         exclusions: tracks that did not come in, and why.
         published: the published split if there is one, or several, each under its scheme's name.
+        pairs: the retrieval pairs that were published with the split, if they were.
         listened: the tracks in the listening data, or None when the recipe has none.
         captions: sentences that the source has for its tracks.
         taxonomy: what the source says of its own tags.
@@ -51,6 +52,7 @@ class SourceTables:
     annotations: pa.Table
     exclusions: pa.Table = field(default_factory=EXCLUSIONS.empty)
     published: pa.Table | None = None
+    pairs: pa.Table | None = None
     listened: pa.Table | None = None
     captions: pa.Table | None = None
     taxonomy: pa.Table | None = None

@@ -37,6 +37,7 @@ class MillionSongSettings(PublishedFilesSettings):
         audio: the folder of the previews as `7D_id_to_path.pkl` names them (`8/9/8947470.clip.mp3`).
         labels: releases of labels, the modules of `pipelines.sources.msd.labels`: lastfm, …
         split: the release whose split is `published`, or null.
+        pairs: the release whose retrieval pairs come along with the split, or null.
         tracks: all of the metadata's; `annotated`, those with a label; `with_audio`, those with a preview.
         labelled_students: whether tracks that the published split calls `student`, and that have labels here, stay
             so, or are `extra` (ECALS).
@@ -46,6 +47,7 @@ class MillionSongSettings(PublishedFilesSettings):
 
     labels: tuple[str, ...] = ("lastfm",)
     split: str | None = None
+    pairs: str | None = None
     tracks: Literal["all", "annotated", "with_audio"] = "annotated"
     labelled_students: Literal["student", "extra"] = "student"
     listening: bool = False
@@ -67,6 +69,9 @@ class MillionSong(MillionSongFiles):
                 raise UsageError(f"source.labels: {name!r} stands twice")
             self._labels[name] = label_source(name, "source.labels")
         self._split = None if settings.split is None else label_source(settings.split, "source.split")
+        self._pairs = None if settings.pairs is None else label_source(settings.pairs, "source.pairs")
+        if self._pairs is not None and not self._pairs.pair_files:
+            raise UsageError(f"source.pairs: {settings.pairs} has published no pairs; ecals has")
         if settings.tracks == "annotated" and not self._labels:
             raise UsageError("source.labels: names none, so no track is annotated; set source.tracks to all")
         self._metadata: tuple[pa.Table, tuple[str, ...]] | None = None
@@ -79,6 +84,8 @@ class MillionSong(MillionSongFiles):
             wanted.update(source.files_for(labels=True, split=name == settings.split))
         if self._split is not None and settings.split not in self._labels:
             wanted.update(self._split.files_for(labels=False, split=True))
+        if self._pairs is not None:
+            wanted.update(self._pairs.pair_files)
         if settings.listening or settings.interactions:
             wanted.update(TASTE_FILES)
         if settings.tracks == "with_audio" or settings.audio is not None:
@@ -166,6 +173,7 @@ class MillionSong(MillionSongFiles):
             annotations=annotations,
             exclusions=EXCLUSIONS.conform(pa.concat_tables(excluded)) if excluded else EXCLUSIONS.empty(),
             published=published,
+            pairs=self._released_pairs(ids, said),
             listened=taste.listened if taste is not None and settings.listening else None,
             taxonomy=self._taxonomy(releases, said),
             interactions=None if taste is None else taste.interactions,
@@ -210,6 +218,15 @@ class MillionSong(MillionSongFiles):
         if (warning := student_note(kept, tracks)) is not None:
             notes.append(warning)
         return PUBLISHED.conform(kept)
+
+    def _released_pairs(self, ids: pa.Array, notes: list[str]) -> pa.Table | None:
+        """The released pairs of the tracks that are here."""
+        pairs = None if self._pairs is None else self._pairs.pairs(self)
+        if pairs is None:
+            return None
+        kept = pairs.filter(pc.is_in(pairs.column("track_id"), value_set=ids))
+        notes.append(f"published pairs: {kept.num_rows:,} of {pairs.num_rows:,} are of tracks that are here")
+        return kept
 
     def _taxonomy(self, releases: dict[str, LabelTables], notes: list[str]) -> pa.Table | None:
         """What the releases say of their tags; of a tag in several, what the first in `source.labels` says."""

@@ -20,6 +20,7 @@ from schemas.tables import (
     INTERACTIONS,
     LISTENED,
     PUBLISHED,
+    PUBLISHED_PAIRS,
     TARGETS,
     TAXONOMY,
     TRACKS,
@@ -52,6 +53,7 @@ class SourceStage(Stage):
             made = {TRACKS.filename: TRACKS.write(out, tracks), ANNOTATIONS.filename: annotations.result()}
         for schema, table in (
             (PUBLISHED, tables.published),
+            (PUBLISHED_PAIRS, tables.pairs),
             (LISTENED, tables.listened),
             (CAPTIONS, tables.captions),
             (TAXONOMY, tables.taxonomy),

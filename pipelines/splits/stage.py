@@ -6,24 +6,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.overlap import COLUMNS as OVERLAP_COLUMNS
 from pipelines.splits.apart import contaminated, digest_of_others, other_datasets
 from pipelines.splits.keep import kept_digest, read_kept
-from pipelines.splits.pairs import draw_pairs
+from pipelines.splits.pairs import pairs_of_schemes
 from pipelines.stage import BuildContext, Stage, StageResult, written
 from schemas.manifest import split_order
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
-from schemas.tables import EXCLUSIONS, LABELS, PAIRS, PUBLISHED, SPLITS, TRACKS
+from schemas.tables import EXCLUSIONS, LABELS, PAIRS, PUBLISHED, PUBLISHED_PAIRS, SPLITS, TRACKS
 
 
 class SplitsStage(Stage):
     """Assigns every track of `labels` a split; see `assign`."""
 
     name = "splits"
-    version = 2
+    version = 3
     after = ("tags",)
 
     def settings(self, context: BuildContext) -> Any:
@@ -64,18 +63,10 @@ class SplitsStage(Stage):
             notes.append(f"{len(away)} tracks are in datasets to stay apart from, and in no split")
         pairs = context.manifest.pairs
         if pairs is not None:
-            captions = labels.sort_by("track_id").column("caption")
-            of_split = pc.and_(pc.equal(assigned, pairs.split), pc.is_valid(captions))
-            ids = tracks.ids.filter(pa.array(of_split.to_numpy()))
-            said = captions.filter(of_split)
-            drawn = draw_pairs(list(zip(ids.to_pylist(), said.to_pylist(), strict=True)), pairs.count, pairs.seed)
-            distinct = len({text for _, text in drawn})
-            if drawn and distinct < len(drawn):
-                notes.append(f"{len(drawn)} retrieval pairs have {distinct} distinct captions")
-            columns = {"pair_id": list(range(len(drawn))), "track_id": [i for i, _ in drawn]}
-            made[PAIRS.filename] = PAIRS.write(
-                out, pa.table({**columns, "caption": [text for _, text in drawn]}, schema=PAIRS.schema)
-            )
+            fixed = PUBLISHED_PAIRS.read(out) if out.exists(PUBLISHED_PAIRS.filename) else None
+            drawn, said = pairs_of_schemes(table, labels, pairs, fixed)
+            made[PAIRS.filename] = PAIRS.write(out, drawn)
+            notes += said
         exclusions = EXCLUSIONS.from_rows(
             {"id": tracks.ids[row].as_py(), "stage": self.name, "reason": str(reason), "detail": detail}
             for row, (reason, detail) in found.leaving.items()

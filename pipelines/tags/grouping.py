@@ -25,6 +25,11 @@ _CATEGORY_OF_SOURCE = {
     "vocal": "vocal",
 }
 UNKNOWN_CATEGORY = "other"
+# A text that somebody wrote instead of a tag; patterns are not let loose on it.
+_LONGEST = 200
+# By its number of words, how many words that only bind others make it a sentence.
+_SENTENCES = {6: 3, 9: 2}
+_REFERS_BACK = re.compile(r"\\[1-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class TagGroup:
         by_rule: whether neither a curated line nor the source's own taxonomy said so.
         members: tags as typed, most common first.
         joined_by: for each member the rule that joined it: as_typed, case, accents, punctuation, joined, and,
-            decade, word, prefix, suffix, plural, synonym, spelling, or released.
+            decade, word, order, prefix, suffix, plural, synonym, spelling, or released.
         parent: the name of the group above it in the source's hierarchy.
     """
 
@@ -131,7 +136,11 @@ class _NotMusical:
             word for entry in rules.not_musical_words for word in plain_words(tidy(entry)).split()
         )
         self._patterns = rules.not_musical_patterns
-        self._any = re.compile("|".join(f"(?:{p.pattern})" for p in self._patterns)) if self._patterns else None
+        self._binding = frozenset(rules.sentence_words)
+        # A pattern that refers to its own groups would find other groups in one that all are joined into.
+        alone = [p for p in self._patterns if _REFERS_BACK.search(p.pattern)]
+        joined = "|".join(f"(?:{p.pattern})" for p in self._patterns if p not in alone)
+        self._any = [*alone, *([re.compile(joined)] if joined else [])]
 
     def rule(self, raw: str, form: Normalised) -> str | None:
         """The line that names the tag, if one does."""
@@ -141,12 +150,21 @@ class _NotMusical:
             return raw.lower()
         if not self._words.isdisjoint(form.words.split()):
             return next(word for word in form.words.split() if word in self._words)
-        if self._any is None:
-            return None
+        if self._patterns and len(form.shown) > _LONGEST:
+            return f"more than {_LONGEST} characters"
+        if self._is_sentence(form.words):
+            return "a sentence"
         for text in dict.fromkeys((form.shown, form.words)):
-            if self._any.fullmatch(text):
+            if any(pattern.fullmatch(text) for pattern in self._any):
                 return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
         return None
+
+    def _is_sentence(self, words: str) -> bool:
+        if words.count(" ") < min(_SENTENCES) - 1:
+            return False
+        tokens = words.split()
+        binding = sum(token in self._binding for token in tokens)
+        return any(len(tokens) >= least and binding >= number for least, number in _SENTENCES.items())
 
 
 class _Taxonomy:

@@ -19,6 +19,7 @@ JOINED = "joined"
 AND = "and"
 DECADE = "decade"
 WORD = "word"
+ORDER = "order"
 PREFIX = "prefix"
 SUFFIX = "suffix"
 PLURAL = "plural"
@@ -36,6 +37,7 @@ _FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th",
 _MASK = re.compile(r"(?<=[^\W\d_])[?!*#@$]+(?=[^\W\d_])")
 _MASKED = "ʔ"
 _SHORTEST_PLURAL = 4
+_IS_DECADE = re.compile(r"(\d\d)?\d0s")
 _DIGIT = re.compile(r"\d")
 
 
@@ -87,6 +89,10 @@ class Normaliser:
         self._prefixes = frozenset(rules.prefixes)
         self._suffixes = frozenset(rules.suffixes)
         self._makers = frozenset(rules.makers)
+        self._labels = frozenset(rules.labels)
+        self._adjectives = frozenset(rules.adjectives)
+        self._genres = frozenset(_plain(tag) for tag in rules.categories.get("genre", []))
+        self._peoples = frozenset(_plain(tag) for tag in rules.categories.get("language", []))
         self._misspelt = _Wordings(rules.misspelt)
         self._wordings = _Wordings(rules.words)
         self._replaced = self._misspelt.first_words | self._wordings.first_words
@@ -100,7 +106,7 @@ class Normaliser:
             shown = released_form(raw)
             return Normalised(shown, shown, self._synonyms.get(shown, (shown, ""))[0])
         shown = tidy(raw)
-        words, key = self.words_and_key(plain_words(shown))
+        words, key = self.words_and_key(plain_words(self._unlabelled(shown)))
         # A tag of signs only ("!!!") is its own group.
         return Normalised(shown, words or shown, key or shown)
 
@@ -122,10 +128,23 @@ class Normaliser:
                     return words, found[0]
         return words, single.replace(" ", "")
 
+    def _unlabelled(self, shown: str) -> str:
+        """Without the kind of tag that it says it is: `country: france` is france."""
+        label, colon, rest = shown.partition(":")
+        return rest if colon and label.strip() in self._labels and plain_words(rest) else shown
+
     def _worded(self, plain: str) -> str:
         if self._replaced.isdisjoint(plain.split()):
-            return plain
-        return self._wordings(self._misspelt(plain))
+            return self._ordered(plain)
+        return self._ordered(self._wordings(self._misspelt(plain)))
+
+    def _ordered(self, worded: str) -> str:
+        """A genre and what is said of it after it: `rock chileno` is chilean rock, `rock 80s` is 80s rock."""
+        genre, space, last = worded.rpartition(" ")
+        if not space or genre not in self._genres:
+            return worded
+        follows = last in self._peoples or (last in self._adjectives and genre not in self._adjectives)
+        return f"{last} {genre}" if follows or _IS_DECADE.fullmatch(last) else worded
 
     def stripped(self, words: str) -> str:
         """Cut irrelevant first and last words while what is left says something by itself."""
@@ -159,6 +178,7 @@ class Normaliser:
             word not in self._never_alone
             and word not in self._suffixes
             and word not in self._prefixes
+            and (len(word) > 1 or not word.isascii())
             and any(sign.isalpha() for sign in word)
             for word in tokens
         )
@@ -291,15 +311,18 @@ class Normaliser:
         shown = tidy(raw)
         folded = without_accents(_folded(_MASK.sub(_MASKED, shown)))
         plain = words_of(folded)
-        with_and = words_of(_and(folded))
+        unlabelled = self._unlabelled(folded)
+        with_and = words_of(_and(unlabelled))
         decades = _decades(with_and)
         spelt = self._misspelt(decades)
-        worded = self._wordings(spelt)
+        replaced = self._wordings(spelt)
+        worded = self._ordered(replaced)
         stripped = self.stripped(worded)
         ended = _ending(worded, stripped)
-        texts = (shown, folded, plain, with_and, decades, spelt, worded, ended, stripped, self.singular(stripped))
-        rules = (CASE, ACCENTS, PUNCTUATION, AND, DECADE, SPELLING, WORD, SUFFIX, PREFIX, PLURAL)
-        return list(zip(rules, texts, strict=True))
+        bare = words_of(unlabelled)
+        texts = (shown, folded, plain, bare, with_and, decades, spelt, replaced, worded, ended, stripped)
+        rules = (CASE, ACCENTS, PUNCTUATION, PREFIX, AND, DECADE, SPELLING, WORD, ORDER, SUFFIX, PREFIX, PLURAL)
+        return list(zip(rules, (*texts, self.singular(stripped)), strict=True))
 
 
 def _words(tags: Iterable[str]) -> frozenset[str]:
@@ -319,7 +342,7 @@ def _ending(worded: str, stripped: str) -> str:
 def _singular(word: str) -> str:
     if len(word) < _SHORTEST_PLURAL or word[-1] != "s" or _DIGIT.search(word):
         return word
-    if word.endswith(("ss", "us", "is")):
+    if word.endswith(("ss", "us", "is", "ics")):
         return word
     if word.endswith("ies") and len(word) > 4:
         return f"{word[:-3]}y"

@@ -33,6 +33,8 @@ class TagRules(BaseModel):
     suffixes: list[str] = []
     prefixes: list[str] = []
     makers: list[str] = []
+    labels: list[str] = []
+    adjectives: list[str] = []
     never_alone: list[str] = []
     keep_whole: list[str] = []
     never_singular: list[str] = []
@@ -44,6 +46,7 @@ class TagRules(BaseModel):
     distinct: list[list[str]] = []
     not_musical: list[str] = []
     not_musical_words: list[str] = []
+    sentence_words: list[str] = []
     categories: dict[str, list[str]] = {}
     shapes: dict[str, list[str]] = {}
     named: dict[str, str] = {}

@@ -16,6 +16,7 @@ from schemas.tables.listened import LISTENED
 from schemas.tables.pair_ids import PAIR_IDS
 from schemas.tables.pairs import PAIRS
 from schemas.tables.published import PUBLISHED
+from schemas.tables.published_pairs import PUBLISHED_PAIRS
 from schemas.tables.splits import SPLITS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
@@ -36,6 +37,7 @@ TABLES: dict[str, TableSchema] = {
         SPLITS,
         PAIRS,
         PUBLISHED,
+        PUBLISHED_PAIRS,
         LISTENED,
         INTERACTIONS,
         TARGETS,
@@ -59,6 +61,7 @@ __all__ = [
     "PAIRS",
     "PAIR_IDS",
     "PUBLISHED",
+    "PUBLISHED_PAIRS",
     "SPLITS",
     "TABLES",
     "TAGS",

@@ -35,7 +35,7 @@ def test_it_holds_ids_and_splits_and_no_annotation(built: Path, export: Path) ->
     ]
     assert (export / "splits.parquet").read_bytes() == (built / "splits.parquet").read_bytes()
     pairs, ids = pq.read_table(built / "pairs.parquet"), pq.read_table(export / "pair_ids.parquet")
-    assert ids.to_pylist() == pairs.select(["pair_id", "track_id"]).to_pylist()
+    assert ids.to_pylist() == pairs.select(["scheme", "fold", "pair_id", "track_id"]).to_pylist()
     whole = b"".join(path.read_bytes() for path in export.iterdir()).decode("latin1")
     store = Store(str(built))
     tracks = TRACKS.read(store)

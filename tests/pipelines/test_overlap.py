@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,6 +106,8 @@ def test_what_is_learnt_from_and_lies_elsewhere_is_found(msd: Path, gtzan: Path,
     ]
     entry = json.loads((msd / "audit.json").read_text())["against"][0]
     assert (entry["name"], entry["tracks"]) == ("gtzan", 9)
+    # Those by Various Artists and by nobody have no artist to be known by.
+    assert entry["comparable"] == {"name": 7}
     found = entry["schemes"][0]["found"]
     assert (found["count"], found["measured"], found["exact"], found["by"]) == (3, 3, 1, {"name": 3})
     assert [row["track"] for row in found["first"]] == [
@@ -219,11 +222,30 @@ def test_what_cannot_be_held_against_is_told(msd: Path, tmp_path: Path, command:
     assert "is the dataset itself" in ran.err
 
 
+def test_that_nothing_could_be_recognised_is_no_all_clear(msd: Path, tmp_path: Path, command: Command) -> None:
+    numbered = [track(f"clip{n}", None, None, "test", artist_id=f"a{n}") for n in range(3)]
+    other = dataset(tmp_path / "nameless", "nameless", "folder", numbered)
+    ran = command("audit", msd, "--against", other)
+    assert ran.code == 0
+    assert "warning: 'nameless' cannot be compared: no ids, checksums of sound, or artists and titles" in ran.out
+    assert "learns from 0" not in ran.out
+    assert command("audit", msd, "--against", other, "--strict").code == 1
+    assert command("report", msd).code == 0
+    assert "'nameless' cannot be compared" in (msd / "README.md").read_text()
+
+
 def test_a_report_keeps_what_was_held_against_others(msd: Path, gtzan: Path, command: Command) -> None:
     command("audit", msd, "--against", gtzan)
     before = (msd / "audit.json").read_bytes()
     assert command("report", msd).code == 0
     assert (msd / "audit.json").read_bytes() == before
+    page, card = (msd / "report.html").read_text(), (msd / "README.md").read_text()
+    assert "Split default learns from 3 tracks of gtzan." in page and "learns from 3 tracks of gtzan" in card
+    cells = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", page)]
+    place = cells.index("gtzan")
+    assert cells[place + 1 : place + 5] == ["default", "3", "3", "1"]
+    assert "TRAAAAA128F0000001 = pop.00001 (name)" in cells[place + 6]
+    assert "| gtzan | default | 3 | 3 | 1 |" in card
     assert command("audit", msd).code == 0
     assert "against" not in json.loads((msd / "audit.json").read_text())
     assert not (msd / "found_elsewhere.parquet").exists()

@@ -72,7 +72,9 @@ def _retrieval(
         notes.append("The dataset has no pairs.parquet, so retrieval is not measured.")
         return None
     table = dataset.read(PAIRS)
-    pairs = list(zip(table["track_id"], table["caption"], strict=True))
+    chosen = (embedder.recipe.data.scheme, embedder.recipe.data.fold)
+    rows_of = zip(table["scheme"], table["fold"], table["track_id"], table["caption"], strict=True)
+    pairs = [(track, caption) for scheme, fold, track, caption in rows_of if (scheme, fold) == chosen]
     usable = [(track, caption) for track, caption in pairs if track in rows]
     if not usable:
         notes.append("No retrieval pair is of a test track with a clip, so retrieval is not measured.")

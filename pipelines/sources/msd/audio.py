@@ -12,16 +12,11 @@ from schemas.errors import UsageError
 from schemas.store import OutsideStoreError, relative_path
 
 _TO_7DIGITAL, _TO_PATH = "7digital_ids", "7digital_paths"
-_ABOUT = (
-    "published with the 50-tag split of the Million Song Dataset (pickle, {size}; jongpillee/music_dataset_split)"
-)
+_ABOUT = "published with the 50-tag split (pickle, below 100 MB; repository jongpillee/music_dataset_split)"
+_FOLDERS = ("", "lastfm_annotation/", "MSD_split/")
 AUDIO_FILES = {
-    _TO_7DIGITAL: PublishedFile(
-        ("MSD_id_to_7D_id.pkl", "lastfm_annotation/MSD_id_to_7D_id.pkl"), about=_ABOUT.format(size="about 40 MB")
-    ),
-    _TO_PATH: PublishedFile(
-        ("7D_id_to_path.pkl", "lastfm_annotation/7D_id_to_path.pkl"), about=_ABOUT.format(size="about 45 MB")
-    ),
+    key: PublishedFile(tuple(folder + name for folder in _FOLDERS), about=_ABOUT)
+    for key, name in ((_TO_7DIGITAL, "MSD_id_to_7D_id.pkl"), (_TO_PATH, "7D_id_to_path.pkl"))
 }
 
 

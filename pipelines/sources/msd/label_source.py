@@ -57,10 +57,12 @@ class LabelSource(ABC):
     Attributes:
         VERSION: raised when what it reads from the same files changes.
         files: what it reads; keys start with the module's name and a point (`lastfm.tags`).
+        pair_files: what `pairs` reads, by keys of the same kind; nothing where it has no pairs.
     """
 
     VERSION: ClassVar[int] = 1
     files: Mapping[str, PublishedFile]
+    pair_files: Mapping[str, PublishedFile] = {}
 
     def files_for(self, *, labels: bool, split: bool) -> Mapping[str, PublishedFile]:
         """The files that are needed for its labels, its split, or both; `files` unless overridden.
@@ -81,6 +83,14 @@ class LabelSource(ABC):
         Raises:
             UsageError: a file is not as published.
         """
+
+    def pairs(self, files: MillionSongFiles) -> pa.Table | None:
+        """Its retrieval pairs in the schema of `schemas.tables.PUBLISHED_PAIRS`; None where their file is missing.
+
+        Raises:
+            UsageError: the file is not as published.
+        """
+        return None
 
 
 def label_names() -> list[str]:

@@ -3,6 +3,7 @@ audit. `manifests/ecals.yaml` makes it anew from what it was made of.
 
 `annotation.json` maps a track to {tag, release, artist_name, year, title, track_id}; `ecals_track_split.json` has
 the lists train_track, valid_track, test_track and extra_track, where extra are CALS' student tracks with labels.
+`multiquery_samples.json` maps each of 1,000 tracks of test to its caption: the pairs of the paper's retrieval.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.sources.json_members import NoJsonObjectError, members
 from pipelines.sources.msd.label_columns import Coder, label_table, published_table, shown, taxonomy_table, texts
 from pipelines.sources.msd.label_source import LabelSource, LabelTables, MillionSongFiles
 from pipelines.sources.published_files import PublishedFile
 from schemas.errors import UsageError
+from schemas.tables import PUBLISHED_PAIRS
 
 NAME = "ecals"
 SPLITS = {f"{name}_track": name for name in ("train", "valid", "test", "extra")}
@@ -37,6 +40,10 @@ class Ecals(LabelSource):
         f"{NAME}.split": _file("ecals_track_split.json", "the split (some 12 MB)"),
         f"{NAME}.tags": _file("ecals_tags.json", "the 1,054 tags (some 20 kB)", False),
         f"{NAME}.tag_info": _file("ecals_tag_info.json", "the tags' categories", False),
+    }
+
+    pair_files: Mapping[str, PublishedFile] = {
+        f"{NAME}.pairs": _file("multiquery_samples.json", "the 1,000 retrieval pairs", False)
     }
 
     def files_for(self, *, labels: bool, split: bool) -> Mapping[str, PublishedFile]:
@@ -78,6 +85,23 @@ class Ecals(LabelSource):
         annotations = label_table(NAME, list(ids), codes, tags.texts(), np.array(tag_codes, np.int32))
         taxonomy = self._taxonomy(files) if files.has(f"{NAME}.tag_info") else None
         return LabelTables(annotations, taxonomy=taxonomy, published=published, notes=tuple(notes))
+
+    def pairs(self, files: MillionSongFiles) -> Any:
+        if not files.has(f"{NAME}.pairs"):
+            return None
+        where = files.where(f"{NAME}.pairs")
+        content = files.json(f"{NAME}.pairs")
+        if not isinstance(content, dict):
+            raise UsageError(f"{where}: is no object from tracks to captions")
+        for track_id, caption in content.items():
+            if not isinstance(caption, str) or not caption.strip():
+                raise UsageError(f"{where}: {track_id}: has no caption")
+        columns = {
+            "pair_id": list(range(len(content))),
+            "track_id": list(content),
+            "caption": list(content.values()),
+        }
+        return pa.table(columns, schema=PUBLISHED_PAIRS.schema)
 
     def _split(self, files: MillionSongFiles) -> Any:
         where = files.where(f"{NAME}.split")

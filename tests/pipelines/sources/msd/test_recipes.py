@@ -171,9 +171,31 @@ def test_ecals_is_made_from_its_four_releases(world: World, build: Build, comman
         if split in ("train", "valid", "test"):
             artists.setdefault(world.artists[track], set()).add(split)
     assert all(len(found) == 1 for found in artists.values())
-    test_pairs = rows(out, "pairs.parquet")
-    assert test_pairs and {default[row["track_id"]] for row in test_pairs} == {"test"}
+    for scheme, splits in (("default", default), ("published", published)):
+        drawn = [row for row in rows(out, "pairs.parquet") if row["scheme"] == scheme]
+        assert drawn and {splits[row["track_id"]] for row in drawn} == {"test"}
+        assert all(row["caption"] == labels[row["track_id"]]["caption"] for row in drawn)
     assert command("audit", out).code == 0
+
+
+def test_the_released_pairs_stand_beside_ours(world: World, build: Build, command: Any, tmp_path: Path) -> None:
+    inner = world.folder / "ecals_annotation"
+    inner.mkdir()
+    first, second, other = world.of("test")[5], world.of("test")[1], "TRZZZZZ128F93187AA"
+    released = {first: "rock, hip hop", other: "jazz", second: "rocknroll, rock"}
+    (inner / "multiquery_samples.json").write_text(json.dumps(released, indent=4))
+    out = build("ecals", world)
+    found = rows(out, "pairs.parquet")
+    assert [(row["track_id"], row["caption"]) for row in found if row["scheme"] == "published"] == [
+        (first, "rock, hip hop"),
+        (second, "rocknroll, rock"),
+    ]
+    assert [row["pair_id"] for row in found if row["scheme"] == "published"] == [0, 1]
+    assert [row for row in found if row["scheme"] == "default"]
+    assert "published pairs: 2 of 3 are of tracks that are here" in (out / "report.html").read_text()
+    (inner / "multiquery_samples.json").write_text(json.dumps({first: ["rock"]}))
+    refused = command("build", "ecals", "--set", f"source.path={world.folder}", "--out", tmp_path / "refused")
+    assert refused.code == 2 and f"multiquery_samples.json: {first}: has no caption" in refused.err
 
 
 def test_the_merged_recipe_differs_in_its_rules_only(world: World, build: Build) -> None:
