@@ -73,7 +73,11 @@ def _packed(table: pa.Table, keys: Sequence[str]) -> Iterator[Numbers]:
     """The keys as numbers, as many in one as its bits hold."""
     packed, room = None, 1
     for key in keys:
-        rank, count = _ranked(table.column(key))
+        column = table.column(key)
+        if packed is not None and pa.types.is_floating(column.type):
+            yield packed  # floats fill a number of their own, and most tables are in order before they count
+            packed = None
+        rank, count = _ranked(column)
         if packed is None:
             packed, room = rank, count
         elif room * count < 1 << _BITS:
