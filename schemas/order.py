@@ -129,7 +129,7 @@ def stable_order(packed: Numbers) -> Numbers:
     Where a row's number fits behind its key, numbers alone are sorted, which is fastest.
     """
     bits = max(1, (len(packed) - 1).bit_length())
-    if int(packed.max()).bit_length() + bits > _BITS:
+    if int(packed.max(initial=0)).bit_length() + bits > _BITS:
         return np.argsort(packed, kind="stable")
     behind = (packed << bits) | np.arange(len(packed), dtype=np.int64)
     behind.sort()
