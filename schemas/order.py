@@ -73,7 +73,11 @@ def _packed(table: pa.Table, keys: Sequence[str]) -> Iterator[Numbers]:
     """The keys as numbers, as many in one as its bits hold."""
     packed, room = None, 1
     for key in keys:
-        rank, count = _ranked(table.column(key))
+        column = table.column(key)
+        if packed is not None and pa.types.is_floating(column.type):
+            yield packed  # floats fill a number of their own, and most tables are in order before they count
+            packed = None
+        rank, count = _ranked(column)
         if packed is None:
             packed, room = rank, count
         elif room * count < 1 << _BITS:
@@ -125,7 +129,7 @@ def stable_order(packed: Numbers) -> Numbers:
     Where a row's number fits behind its key, numbers alone are sorted, which is fastest.
     """
     bits = max(1, (len(packed) - 1).bit_length())
-    if int(packed.max()).bit_length() + bits > _BITS:
+    if int(packed.max(initial=0)).bit_length() + bits > _BITS:
         return np.argsort(packed, kind="stable")
     behind = (packed << bits) | np.arange(len(packed), dtype=np.int64)
     behind.sort()
