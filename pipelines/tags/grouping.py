@@ -32,6 +32,8 @@ _LONGEST = 200
 # By its number of words, how many words that only bind others make it a sentence.
 _SENTENCES = {6: 3, 9: 2}
 _SHORTEST_SENTENCE = min(_SENTENCES)
+_GROUP = re.compile(r"(?<!\\)\((?!\?)")
+_IN_BRACKETS = re.compile(r"\[[^\]]*\(")
 _REFERS_BACK = re.compile(r"(?<!\\)\\([1-9])")
 
 
@@ -149,11 +151,14 @@ def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
 
 
 def _any_of(patterns: list[str]) -> Callable[[str], re.Match[str] | None] | None:
-    """Whether a text matches one of the patterns, which are one for speed; each still refers to its own groups."""
+    """Whether a text matches one of the patterns: one for speed, that keeps only the groups it refers to."""
     joined, before = [], 0
     for pattern in sorted(patterns, key=lambda p: _REFERS_BACK.search(p) is None):
-        joined.append(_REFERS_BACK.sub(lambda found: f"(?:\\{int(found[1]) + before})", pattern))  # noqa: B023
-        before += re.compile(pattern).groups
+        if _REFERS_BACK.search(pattern):
+            joined.append(_REFERS_BACK.sub(lambda found: f"(?:\\{int(found[1]) + before})", pattern))  # noqa: B023
+            before += re.compile(pattern).groups
+        else:
+            joined.append(_GROUP.sub("(?:", pattern) if not _IN_BRACKETS.search(pattern) else pattern)
     return re.compile("|".join(f"(?:{pattern})" for pattern in joined)).fullmatch if joined else None
 
 
@@ -179,7 +184,8 @@ class _NotMusical:
         if self._released and raw.lower() in self._released:
             return raw.lower()
         if form.key in self._named:
-            return self._named[form.key]
+            # It waits for its misspellings, and leaves with them after grouping.
+            return None
         tokens = words.split()
         if not self._words.isdisjoint(tokens):
             return next(word for word in tokens if word in self._words)
@@ -220,7 +226,8 @@ class _Shapes:
     def __init__(self, normaliser: Normaliser) -> None:
         shapes = normaliser.rules.shape_patterns
         self._categories = {f"n{n}": category for n, (category, _) in enumerate(shapes)}
-        self._any = re.compile("|".join(f"(?P<n{n}>{p.pattern})" for n, (_, p) in enumerate(shapes)))
+        joined = [_GROUP.sub("(?:", p.pattern) for _, p in shapes]
+        self._any = re.compile("|".join(f"(?P<n{n}>{pattern})" for n, pattern in enumerate(joined)))
 
     def category(self, member: _Member) -> str:
         """Never empty."""
