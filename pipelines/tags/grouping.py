@@ -31,6 +31,9 @@ UNKNOWN_CATEGORY = "other"
 _LONGEST = 200
 # By its number of words, how many words that only bind others make it a sentence.
 _SENTENCES = {6: 3, 9: 2}
+_SHORTEST_SENTENCE = min(_SENTENCES)
+_GROUP = re.compile(r"(?<!\\)\((?!\?)")
+_IN_BRACKETS = re.compile(r"\[[^\]]*\(")
 _REFERS_BACK = re.compile(r"(?<!\\)\\([1-9])")
 
 
@@ -148,11 +151,14 @@ def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
 
 
 def _any_of(patterns: list[str]) -> Callable[[str], re.Match[str] | None] | None:
-    """Whether a text matches one of the patterns, which are one for speed; each still refers to its own groups."""
+    """Whether a text matches one of the patterns: one for speed, that keeps only the groups it refers to."""
     joined, before = [], 0
     for pattern in sorted(patterns, key=lambda p: _REFERS_BACK.search(p) is None):
-        joined.append(_REFERS_BACK.sub(lambda found: f"(?:\\{int(found[1]) + before})", pattern))  # noqa: B023
-        before += re.compile(pattern).groups
+        if _REFERS_BACK.search(pattern):
+            joined.append(_REFERS_BACK.sub(lambda found: f"(?:\\{int(found[1]) + before})", pattern))  # noqa: B023
+            before += re.compile(pattern).groups
+        else:
+            joined.append(_GROUP.sub("(?:", pattern) if not _IN_BRACKETS.search(pattern) else pattern)
     return re.compile("|".join(f"(?:{pattern})" for pattern in joined)).fullmatch if joined else None
 
 
@@ -165,35 +171,40 @@ class _NotMusical:
         self._words = frozenset(
             word for entry in rules.not_musical_words for word in plain_words(tidy(entry)).split()
         )
+        self._named = normaliser.not_musical
         self._patterns = rules.not_musical_patterns
         self._binding = frozenset(rules.sentence_words)
         self._any = _any_of([pattern.pattern for pattern in self._patterns])
 
     def rule(self, raw: str, form: Normalised) -> str | None:
         """The line that names the tag, if one does."""
-        if not form.shown:
+        shown, words = form.shown, form.words
+        if not shown:
             return "nothing to see"
-        if raw.lower() in self._released:
+        if self._released and raw.lower() in self._released:
             return raw.lower()
-        if not self._words.isdisjoint(form.words.split()):
-            return next(word for word in form.words.split() if word in self._words)
+        if form.key in self._named:
+            # It waits for its misspellings, and leaves with them after grouping.
+            return None
+        tokens = words.split()
+        if not self._words.isdisjoint(tokens):
+            return next(word for word in tokens if word in self._words)
         if self._any is None:
             return None
-        if len(form.shown) > _LONGEST:
+        if len(shown) > _LONGEST:
             return f"more than {_LONGEST} characters"
-        if self._is_sentence(form.words):
+        if self._is_sentence(tokens):
             return "a sentence"
-        text = form.words
+        text = words
         if not self._any(text):
-            text = form.shown
-            if text == form.words or words_of(text) == form.words or not self._any(text):
+            text = shown
+            if text == words or words_of(text) == words or not self._any(text):
                 return None
         return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
 
-    def _is_sentence(self, words: str) -> bool:
-        if words.count(" ") < min(_SENTENCES) - 1:
+    def _is_sentence(self, tokens: list[str]) -> bool:
+        if len(tokens) < _SHORTEST_SENTENCE:
             return False
-        tokens = words.split()
         binding = sum(token in self._binding for token in tokens)
         return any(len(tokens) >= least and binding >= number for least, number in _SENTENCES.items())
 
@@ -214,8 +225,9 @@ class _Shapes:
 
     def __init__(self, normaliser: Normaliser) -> None:
         shapes = normaliser.rules.shape_patterns
-        self._categories = [category for category, _ in shapes]
-        self._any = re.compile("|".join(f"(?P<n{n}>{p.pattern})" for n, (_, p) in enumerate(shapes)))
+        self._categories = {f"n{n}": category for n, (category, _) in enumerate(shapes)}
+        joined = [_GROUP.sub("(?:", p.pattern) for _, p in shapes]
+        self._any = re.compile("|".join(f"(?P<n{n}>{pattern})" for n, pattern in enumerate(joined)))
 
     def category(self, member: _Member) -> str:
         """Never empty."""
@@ -223,9 +235,7 @@ class _Shapes:
         if by_source is not None:
             return by_source
         found = self._any.fullmatch(member.form.words) if self._categories else None
-        if found is None:
-            return UNKNOWN_CATEGORY
-        return next(name for n, name in enumerate(self._categories) if found[f"n{n}"] is not None)
+        return UNKNOWN_CATEGORY if found is None else self._categories[str(found.lastgroup)]
 
 
 def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy, shapes: _Shapes) -> TagGroup:

@@ -328,8 +328,8 @@ def _notes(vocabulary: pa.Table, groups: list[TagGroup], labels: pa.Table) -> li
         by_rule = [numbers[group.tag] for group in kept if group.by_rule]
         share = sum(by_rule) / sum(numbers.values())
         notes.append(
-            f"{joined} tags as typed became {len(kept)}; {len(by_rule)} of those have their category by rule "
-            f"({share:.1%} of the annotations)"
+            f"{joined} tags as typed became {len(kept)}; {len(by_rule)} of those ({len(by_rule) / len(kept):.1%}) "
+            f"have their category by rule, as no list and no source has them: {share:.1%} of the annotations"
         )
     untagged = pc.equal(pc.list_value_length(labels.column("tags")), 0)
     mute = labels.column("caption").null_count

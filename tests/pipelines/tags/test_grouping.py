@@ -100,6 +100,17 @@ def test_what_says_nothing_of_the_music_is_dropped_with_its_rule(raw: str, norma
     assert dropped[raw][1]
 
 
+def test_a_slip_of_what_says_nothing_leaves_with_it(normaliser: Normaliser) -> None:
+    listed = [TagCount("underrated", 100, "t"), TagCount("beloved", 100, "t"), TagCount("belovedd", 1, "t")]
+    found, dropped = group_tags(listed, normaliser)
+    assert found == []
+    assert {tag: line for tag, (_, line) in dropped.items()} == {
+        "underrated": "underrated",
+        "beloved": "beloved",
+        "belovedd": "beloved",
+    }
+
+
 @pytest.mark.parametrize(
     "raw",
     [
