@@ -78,18 +78,23 @@ _Groups = dict[str, list[_Member]]
 
 
 def group_tags(
-    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None = None
+    counts: Iterable[TagCount],
+    normaliser: Normaliser,
+    taxonomy: pa.Table | None = None,
+    classifier: Normaliser | None = None,
 ) -> tuple[list[TagGroup], dict[str, tuple[Reason, str]]]:
     """Form the groups. The order of `counts` decides nothing.
 
     Args:
         taxonomy: what the source says of its tags, in the schema of `schemas.tables.TAXONOMY`.
+        classifier: whose lists and shapes say what class a tag is of where the source does not, for a normaliser
+            that leaves tags as they are; by default the normaliser's own, which know better than the source.
 
     Returns:
         the groups in the order of their names, and for each tag that is not about the music why.
     """
     with _uncollected():
-        return _group_tags(counts, normaliser, taxonomy)
+        return _group_tags(counts, normaliser, taxonomy, classifier)
 
 
 @contextmanager
@@ -105,7 +110,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _group_tags(
-    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None
+    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None, classifier: Normaliser | None
 ) -> tuple[list[TagGroup], dict[str, tuple[Reason, str]]]:
     dropped: dict[str, tuple[Reason, str]] = {}
     members = []
@@ -121,8 +126,9 @@ def _group_tags(
     for key, line in normaliser.not_musical.items():
         for member in by_key.pop(key, ()):
             dropped[member.typed.raw_tag] = (Reason.TAG_NOT_MUSICAL, line)
-    said, shapes = _Taxonomy(taxonomy), _Shapes(normaliser)
-    groups = [_group(key, listed, normaliser, said, shapes) for key, listed in by_key.items()]
+    said = _Taxonomy(taxonomy)
+    classes = _Classes(normaliser, said, classifier)
+    groups = [_group(key, listed, normaliser, classes) for key, listed in by_key.items()]
     return _with_parents(_named_apart(groups), said, normaliser), dropped
 
 
@@ -220,38 +226,50 @@ class _Taxonomy:
         self.parents: Mapping[str, str] = {raw: parent for raw, _, parent in rows if parent}
 
 
-class _Shapes:
-    """The category of a tag by where it is from, else by its shape."""
+class _Classes:
+    """The class of a group: by a list, by what the source says of its tags, or by the shape of its words."""
 
-    def __init__(self, normaliser: Normaliser) -> None:
-        shapes = normaliser.rules.shape_patterns
+    def __init__(self, normaliser: Normaliser, said: _Taxonomy, classifier: Normaliser | None) -> None:
+        self._normaliser, self._said, self._classifier = normaliser, said, classifier
+        rules = (classifier or normaliser).rules
+        shapes = rules.shape_patterns
+        self._named = rules.named
         self._categories = {f"n{n}": category for n, (category, _) in enumerate(shapes)}
         joined = [_GROUP.sub("(?:", p.pattern) for _, p in shapes]
         self._any = re.compile("|".join(f"(?P<n{n}>{pattern})" for n, pattern in enumerate(joined)))
 
-    def category(self, member: _Member) -> str:
-        """Never empty."""
-        by_source = _CATEGORY_OF_SOURCE.get(member.typed.source)
-        if by_source is not None:
-            return by_source
-        found = self._any.fullmatch(member.form.words) if self._categories else None
-        return UNKNOWN_CATEGORY if found is None else self._categories[str(found.lastgroup)]
+    def of(self, key: str, members: list[_Member]) -> tuple[str, bool]:
+        """The class, and whether it is by the shape of the words."""
+        stated, words = self._normaliser.categories.get(key), members[0].form.words
+        if stated is None:
+            stated = self._by_source(members)
+        if stated is None and self._classifier is not None:
+            form = self._classifier(members[0].typed.raw_tag)
+            stated, words = self._classifier.categories.get(form.key), form.words
+        if stated is not None:
+            return self._named.get(stated, stated), False
+        found = self._any.fullmatch(words) if self._categories else None
+        shape = UNKNOWN_CATEGORY if found is None else self._categories[str(found.lastgroup)]
+        return self._named.get(shape, shape), True
+
+    def _by_source(self, members: list[_Member]) -> str | None:
+        if self._said.categories:
+            for member in members:
+                if (stated := self._said.categories.get(member.typed.raw_tag)) is not None:
+                    return stated
+        return _CATEGORY_OF_SOURCE.get(members[0].typed.source)
 
 
-def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy, shapes: _Shapes) -> TagGroup:
+def _group(key: str, members: list[_Member], normaliser: Normaliser, classes: _Classes) -> TagGroup:
     if len(members) > 1:
         members = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
     name = normaliser.name_of(key) or _commonest(members)
-    raw_tags = tuple([member.typed.raw_tag for member in members])
-    stated = normaliser.categories.get(key)
-    if stated is None and said.categories:
-        stated = next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
-    category = stated or shapes.category(members[0])
+    category, by_rule = classes.of(key, members)
     return TagGroup(
         name,
-        normaliser.rules.named.get(category, category),
-        stated is None,
-        raw_tags,
+        category,
+        by_rule,
+        tuple([member.typed.raw_tag for member in members]),
         tuple([SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in members]),
     )
 

@@ -14,7 +14,7 @@ from pipelines.stage import BuildContext, Stage, StageResult, written
 from pipelines.tags.captions import Captioned, caption_tracks, captions_digest
 from pipelines.tags.grouping import TagGroup, group_tags
 from pipelines.tags.normalise import Normalised, Normaliser
-from pipelines.tags.rules import TagRules, load_rules
+from pipelines.tags.rules import TagRules, load_rules, load_taxonomy
 from pipelines.tags.steps import (
     count_tags,
     keep_frequent,
@@ -43,7 +43,7 @@ class TagsStage(Stage):
     """annotations -> tags, dropped_tags and labels."""
 
     name = "tags"
-    version = 2
+    version = 3
     after = ("source",)
 
     def settings(self, context: BuildContext) -> Any:
@@ -52,6 +52,7 @@ class TagsStage(Stage):
             "tags": manifest.tags.model_dump(mode="json"),
             "captions": captions_digest(manifest.captions),
             "rules": load_rules(manifest.tags.rules).digest(),
+            "taxonomy": load_taxonomy(manifest.tags.rules).digest(),
         }
 
     def run(self, context: BuildContext) -> StageResult:
@@ -64,7 +65,8 @@ class TagsStage(Stage):
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
         normaliser = _Remembering(load_rules(settings.rules))
-        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY))
+        classifier = Normaliser(load_taxonomy(settings.rules)) if normaliser.rules.identity else None
+        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY), classifier)
         _write_vocabulary(out, groups, normaliser)
         mapped = list(self._pass(context, "map", digest).values())
         pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,12 @@ ROWS = [
     "hip hop|80s rock|German bands|Blues",
     "hip hop|psychadelic|psychedelic|Radiohead",
     "moonlit nonsuch|psychedelic",
+]
+
+AS_WRITTEN = [
+    ("Chicago", "drummachine|chicago"),
+    ("Somebody", "Female Vocal|wobblecore|qwxz"),
+    ("Qwxz", "qwxz|drummachine"),
 ]
 
 
@@ -81,3 +88,21 @@ def test_the_share_of_categories_by_rule_is_told(built: Store) -> None:
         "12 tags as typed became 8; 3 of those (37.5%) have their category by rule, "
         "as no list and no source has them: 30.8% of the annotations"
     )
+
+
+def test_tags_left_as_their_source_wrote_them_have_a_class_too(tmp_path: Path) -> None:
+    lines = [f"t{n},{artist},a title,{tags}" for n, (artist, tags) in enumerate(AS_WRITTEN)]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,artist,title,tags", *lines]) + "\n", "utf-8")
+    manifest = MANIFEST.replace("PATH", str(tmp_path)).replace("min_tracks: 1", "min_tracks: 1, rules: none")
+    (tmp_path / "typed.yaml").write_text(manifest, "utf-8")
+    with pytest.raises(SystemExit, match="0"):
+        tracklore.main(["build", str(tmp_path / "typed.yaml"), "--out", str(tmp_path / "out"), "--only", "tags"])
+    rows = {row["tag"]: row["category"] for row in TAGS.read(Store(str(tmp_path / "out"))).to_pylist()}
+    # Chicago is an artist and, on his own tracks too, a place: the taxonomy has it. Wobblecore is so by its shape.
+    assert rows == {
+        "drummachine": "instrument",
+        "Female Vocal": "instrument",
+        "wobblecore": "genre",
+        "chicago": "location",
+        "qwxz": "other",
+    }
