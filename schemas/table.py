@@ -205,8 +205,10 @@ class TableSchema:
 
 
 def _opened(store: Store, filename: str, where: str) -> pq.ParquetFile:
+    # A file of this machine is Arrow's own: its threads would ask Python for a file of ours, even as Python ends.
+    path = store.local_path(filename)
     try:
-        return pq.ParquetFile(store.open(filename))
+        return pq.ParquetFile(store.open(filename) if path is None else str(path))
     except FileNotFoundError as error:
         raise DataError(f"{where}: is missing; run tracklore build to make it") from error
     except (pa.ArrowInvalid, OSError) as error:

@@ -24,6 +24,9 @@ def artist_key(name: str) -> str:
 
     A name of signs alone (`!!!`) keeps them. An empty name gives an empty key.
     """
+    if name.isascii() and name.replace(" ", "").isalnum():  # most names: nothing in them to take away
+        simple = " ".join(name.lower().split())
+        return simple.removeprefix("the ")
     text = tidy(name)
     plain = _ARTICLE_LAST.sub(r"\2 \1", text.translate(_FOLDED)).replace("&", " and ")
     return _ARTICLE_FIRST.sub("", words_of(plain)) or text

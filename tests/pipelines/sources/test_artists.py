@@ -95,6 +95,15 @@ def test_a_key_of_a_key_is_itself(name: str) -> None:
         assert artist_key(key) == key
 
 
+@given(
+    st.lists(st.sampled_from(["the", "The", "a", "an", "and", "Blue", "2", "10cc", "é"]), min_size=1), st.booleans()
+)
+@settings(max_examples=200, derandomize=True)
+def test_plain_names_are_read_as_those_with_signs(words: list[str], spaced: bool) -> None:
+    name = ("  " if spaced else " ").join(words)
+    assert artist_key(name) == artist_key(f"{name}!") == artist_key(f" {name} ")
+
+
 @given(st.text("0123456789 -.x", max_size=10))
 @settings(deadline=None, max_examples=200, derandomize=True)
 def test_digits_are_never_changed(name: str) -> None:
