@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.tags.rules import load_rules
+from schemas.coded import distinct_numbers
 
 WORK = Path(__file__).with_name(".work")
-FORMAT = 1
+FORMAT = 2
 TRACKS, TAGGED, ROWS, TAGS = 1_000_000, 505_216, 8_598_630, 522_366
 ARTISTS, NAMES = 44_745, 43_421
 HEARD, MISMATCHED = 384_546, 19_094
@@ -87,7 +88,10 @@ def _base_words(hetrec: str | None) -> list[str]:
     words += [word for name, others in rules.synonyms.items() for word in (name, *others)]
     words += [word for line in rules.distinct for word in line]
     words += [word for word in rules.not_musical if not word.startswith("/")]
-    return list(dict.fromkeys(words))
+    words = list(dict.fromkeys(words))
+    # Else the most frequent of all were languages, which the file happens to list first.
+    random.Random(3).shuffle(words)
+    return words
 
 
 def _ids(prefix: str, count: int) -> list[str]:
@@ -197,18 +201,17 @@ def pairs_of(shape: Shape, generator: np.random.Generator) -> tuple[npt.NDArray[
     cumulated = np.cumsum(1.0 / (np.arange(shape.tags) + 34.0) ** 1.4)
     cumulated /= cumulated[-1]
     first = np.stack([generator.integers(0, shape.tagged, shape.tags), np.arange(shape.tags)])
-    keys = np.unique(first[0] * shape.tags + first[1])
-    spare = keys[:0]
+    keys = np.sort(first[0] * shape.tags + first[1])
     while len(keys) < shape.rows:
-        drawn = tracks * shape.tags + np.searchsorted(cumulated, generator.random(len(tracks)))
-        spare = np.setdiff1d(drawn, keys)
+        drawn = distinct_numbers(tracks * shape.tags + np.searchsorted(cumulated, generator.random(len(tracks))))
+        spare = drawn[keys[np.searchsorted(keys, drawn).clip(max=len(keys) - 1)] != drawn]
         generator.shuffle(spare)
-        keys = np.union1d(keys, spare[: shape.rows - len(keys)])
-    missing = np.setdiff1d(np.arange(shape.tagged), keys // shape.tags)
+        keys = np.sort(np.append(keys, spare[: shape.rows - len(keys)]))
+    missing = np.flatnonzero(np.bincount(keys // shape.tags, minlength=shape.tagged) == 0)
     # Tracks that the draw left without a tag take one from where the first tag is spared least.
     taken = np.flatnonzero(np.bincount(keys // shape.tags, minlength=shape.tagged) > 50)[: len(missing)]
     drop = np.searchsorted(keys, taken * shape.tags)
-    keys = np.union1d(np.delete(keys, drop), missing[: len(drop)] * shape.tags)
+    keys = np.sort(np.append(np.delete(keys, drop), missing[: len(drop)] * shape.tags))
     return np.divmod(keys, shape.tags)
 
 

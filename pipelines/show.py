@@ -89,19 +89,18 @@ def show_funnel(out_console: Console, receipt: Receipt) -> None:
 
 def show_exclusions(out_console: Console, out: Store, listed: int = 3) -> None:
     """How many left, at which stage, why, and the first of them."""
-    rows = EXCLUSIONS.read(out).to_pylist()
-    if not rows:
+    rows = EXCLUSIONS.read(out, ["id", "stage", "reason"])
+    if not rows.num_rows:
         out_console.print("Exclusions: none")
         return
-    ids: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        ids.setdefault((row["stage"], row["reason"]), []).append(row["id"])
+    counts = rows.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist()
     table = Table(title="Exclusions", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in ("stage", "reason", "tracks", "meaning", "first"):
         table.add_column(name, overflow="fold")
-    for (stage, reason), left in sorted(ids.items()):
-        first = escape(", ".join(left[:listed]))
-        table.add_row(stage, reason, f"{len(left):,}", Reason(reason).meaning, first)
+    for stage, reason, count in sorted((row["stage"], row["reason"], row["count_all"]) for row in counts):
+        of_both = pc.and_(pc.equal(rows.column("stage"), stage), pc.equal(rows.column("reason"), reason))
+        first = rows.column("id").filter(of_both).slice(0, listed).to_pylist()
+        table.add_row(stage, reason, f"{count:,}", Reason(reason).meaning, escape(", ".join(first)))
     out_console.print(table)
 
 

@@ -49,7 +49,7 @@ def row_order(table: pa.Table, keys: Sequence[str]) -> RowOrder:
     tied: npt.NDArray[np.bool_] | None = None
     for packed in _packed(table, keys):
         if tied is None:
-            order = None if np.all(packed[1:] >= packed[:-1]) else _sorted(packed)
+            order = None if np.all(packed[1:] >= packed[:-1]) else stable_order(packed)
             tied = _same(packed if order is None else packed[order])
         else:
             order, tied = _within_ties(packed, order, tied)
@@ -73,7 +73,11 @@ def _packed(table: pa.Table, keys: Sequence[str]) -> Iterator[Numbers]:
     """The keys as numbers, as many in one as its bits hold."""
     packed, room = None, 1
     for key in keys:
-        rank, count = _ranked(table.column(key))
+        column = table.column(key)
+        if packed is not None and pa.types.is_floating(column.type):
+            yield packed  # floats fill a number of their own, and most tables are in order before they count
+            packed = None
+        rank, count = _ranked(column)
         if packed is None:
             packed, room = rank, count
         elif room * count < 1 << _BITS:
@@ -119,10 +123,13 @@ def _ordered_bits(column: pa.ChunkedArray) -> pa.Array:
     return pa.array(ordered, mask=column.is_null().to_numpy() if column.null_count else None)
 
 
-def _sorted(packed: Numbers) -> Numbers:
-    """Stable. Where a row's number fits behind its key, numbers alone are sorted, which is fastest."""
+def stable_order(packed: Numbers) -> Numbers:
+    """The order of numbers from 0 on, equal ones as they came.
+
+    Where a row's number fits behind its key, numbers alone are sorted, which is fastest.
+    """
     bits = max(1, (len(packed) - 1).bit_length())
-    if int(packed.max()).bit_length() + bits > _BITS:
+    if int(packed.max(initial=0)).bit_length() + bits > _BITS:
         return np.argsort(packed, kind="stable")
     behind = (packed << bits) | np.arange(len(packed), dtype=np.int64)
     behind.sort()

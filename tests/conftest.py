@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import tracklore
+
+# A test on a busy machine is slow, not wrong.
+settings.register_profile("tracklore", deadline=None)
+settings.load_profile("tracklore")
 
 
 @dataclass(frozen=True)

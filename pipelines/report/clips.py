@@ -79,12 +79,15 @@ def sampled_ids(contents: Contents) -> Iterator[Mapping[str, Any]]:
 
     seen: set[str] = set()
     later = []
-    for row in sorted(range(len(ids)), key=lambda row: (untagged(row), stable_hash(ids[row], _SEED), ids[row])):
-        if artists[row] in seen:
-            later.append(row)
-        else:
-            seen.add(artists[row])
-            yield described(row)
+    # Tracks without tags are put in order when those with tags are through: most readers want but a few.
+    for lacking in (False, True):
+        rows = (row for row in range(len(ids)) if untagged(row) is lacking)
+        for row in sorted(rows, key=lambda row: (stable_hash(ids[row], _SEED), ids[row])):
+            if artists[row] in seen:
+                later.append(row)
+            else:
+                seen.add(artists[row])
+                yield described(row)
     yield from (described(row) for row in later)
 
 

@@ -67,7 +67,7 @@ class Contents:
     labels: pa.Table
     tags: list[dict[str, Any]]
     dropped: list[dict[str, Any]]
-    excluded: list[dict[str, Any]]
+    excluded: pa.Table
     splits: Mapping[str, str]
     features: list[FeatureInfo]
     tables: list[TableInfo]
@@ -147,7 +147,7 @@ def read_contents(out: Store) -> Contents:
         rows(LABELS),
         sorted(rows(TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["tag"])),
         sorted(rows(DROPPED_TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["raw_tag"])),
-        rows(EXCLUSIONS).to_pylist(),
+        rows(EXCLUSIONS),
         dict(zip(splits.column("track_id").to_pylist(), splits.column("split").to_pylist(), strict=True)),
         _features(out, receipt),
         [TableInfo(table, files[table.filename]) for table in TABLES.values() if table.filename in files],

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow.compute as pc
+
 from pipelines.audit import FEW_ARTISTS, scheme_name
 from pipelines.audit_against import incomparable
 from pipelines.report.contents import Contents
@@ -121,11 +123,12 @@ def verdicts(contents: Contents, audit: Mapping[str, Any] | None) -> list[Verdic
         found.append(Verdict("note", f"{counted(copies, 'track')} repeat a recording that another track is."))
     for info in contents.features:
         stage = f"features.{info.spec.name}"
-        lacking = len({row["id"] for row in contents.excluded if row["stage"] == stage})
+        of_stage = pc.equal(contents.excluded.column("stage"), stage)
+        lacking = pc.count_distinct(contents.excluded.column("id").filter(of_stage)).as_py()
         if lacking:
             text = f"{counted(lacking, 'track')} of {tracks:,} without a clip in {info.spec.name}."
             found.append(Verdict("note", text))
-    excluded = len({(row["stage"], row["id"]) for row in contents.excluded})
+    excluded = contents.excluded.group_by(["stage", "id"]).aggregate([]).num_rows
     text = (
         f"{counted(excluded, 'entry', 'entries')} excluded, each with its reason."
         if excluded
@@ -230,19 +233,14 @@ def funnel(contents: Contents) -> list[FunnelRow]:
 def exclusions(contents: Contents) -> list[Left]:
     """What left, by stage and reason, in the order of the stages and then most first."""
     order = {name: place for place, (name, _) in enumerate(contents.stages())}
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in contents.excluded:
-        groups.setdefault((row["stage"], row["reason"]), []).append(row)
-    found = [
-        Left(
-            stage,
-            reason,
-            meaning(reason),
-            len(rows),
-            tuple((row["id"], _beside(row["id"], row["detail"])) for row in rows[:FIRST_EXCLUDED]),
-        )
-        for (stage, reason), rows in groups.items()
-    ]
+    rows = contents.excluded
+    found = []
+    for group in rows.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        stage, reason = group["stage"], group["reason"]
+        of_both = pc.and_(pc.equal(rows.column("stage"), stage), pc.equal(rows.column("reason"), reason))
+        first = rows.filter(of_both).slice(0, FIRST_EXCLUDED).to_pylist()
+        described = tuple((row["id"], _beside(row["id"], row["detail"])) for row in first)
+        found.append(Left(stage, reason, meaning(reason), group["count_all"], described))
     return sorted(found, key=lambda left: (order.get(left.stage, len(order)), left.stage, -left.count, left.reason))
 
 

@@ -7,6 +7,7 @@ Profile, the list of duplicates and the paths of the previews, each read only wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Literal
 
@@ -105,6 +106,17 @@ class MillionSong(MillionSongFiles):
         return tracks.sort_by([("song_id", "ascending"), ("track_id", "ascending")])
 
     def read(self) -> SourceTables:
+        # Labels are read while the metadata is, unless they want to know which tracks have sound.
+        with ThreadPoolExecutor(1) as pool:
+            ahead = {}
+            if self.settings.tracks != "with_audio":
+                ahead = {name: pool.submit(source.read, self, None) for name, source in self._labels.items()}
+            try:
+                return self._read(ahead)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _read(self, ahead: dict[str, Future[LabelTables]]) -> SourceTables:
         settings = self.settings
         tracks, notes = self._tracks()
         every = tracks.column("track_id").combine_chunks()
@@ -127,7 +139,7 @@ class MillionSong(MillionSongFiles):
         releases: dict[str, LabelTables] = {}
         tables = []
         for name, source in self._labels.items():
-            release = source.read(self, wanted if settings.tracks == "with_audio" else None)
+            release = ahead.pop(name).result() if name in ahead else source.read(self, wanted)
             tables.append((name, release.annotations))
             releases[name] = replace(release, annotations=ANNOTATIONS.empty())
             del release

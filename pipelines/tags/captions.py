@@ -72,7 +72,10 @@ def caption_tracks(
         made = _own_sentences(CAPTIONS.read(out), ids, settings)
     else:
         out.remove(DROPPED_CAPTIONS.filename)
-        made = Captioned(_from_tags(ids.to_pylist(), tags.to_pylist(), categories, settings))
+        # Of a million tracks most may be without a tag: they never become Python objects.
+        tagged = pc.greater(pc.list_value_length(tags), 0)
+        texts = _from_tags(ids.filter(tagged).to_pylist(), tags.filter(tagged).to_pylist(), categories, settings)
+        made = Captioned(pc.replace_with_mask(pa.nulls(len(ids), pa.string()), tagged, texts))
     captions = pc.coalesce(made.captions, titles) if settings.fallback == "title" else made.captions
     counted = count_captions(captions).notes()
     return Captioned(captions, made.dropped, made.funnel, [*made.notes, *counted])
@@ -81,15 +84,12 @@ def caption_tracks(
 def _from_tags(
     ids: list[str], tags: list[list[str]], categories: Mapping[str, str], settings: CaptionsSection
 ) -> pa.Array:
+    """Captions of tracks that have tags."""
     rows = zip(ids, tags, strict=True)
     if settings.kind == "templates":
         rules = load_templates(settings.templates)
-        texts = (
-            rules.sentence(track, listed, categories, settings.seed) if listed else None for track, listed in rows
-        )
-    else:
-        texts = (joined(track, listed, settings) if listed else None for track, listed in rows)
-    return pa.array(texts, pa.string())
+        return pa.array((rules.sentence(*row, categories, settings.seed) for row in rows), pa.string())
+    return pa.array((joined(*row, settings) for row in rows), pa.string())
 
 
 def _own_sentences(sentences: pa.Table, ids: pa.Array, settings: CaptionsSection) -> Captioned:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.tags.normalise import SPELLING, Normalised, Normaliser, plain_words
 from pipelines.tags.spelling import misspelt_keys, misspelt_words
-from pipelines.words import tidy
+from pipelines.words import tidy, words_of
 from schemas.reasons import Reason
 
 _CATEGORY_OF_SOURCE = {
@@ -29,7 +31,10 @@ UNKNOWN_CATEGORY = "other"
 _LONGEST = 200
 # By its number of words, how many words that only bind others make it a sentence.
 _SENTENCES = {6: 3, 9: 2}
-_REFERS_BACK = re.compile(r"\\[1-9]")
+_SHORTEST_SENTENCE = min(_SENTENCES)
+_GROUP = re.compile(r"(?<!\\)\((?!\?)")
+_IN_BRACKETS = re.compile(r"\[[^\]]*\(")
+_REFERS_BACK = re.compile(r"(?<!\\)\\([1-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +78,40 @@ _Groups = dict[str, list[_Member]]
 
 
 def group_tags(
-    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None = None
+    counts: Iterable[TagCount],
+    normaliser: Normaliser,
+    taxonomy: pa.Table | None = None,
+    classifier: Normaliser | None = None,
 ) -> tuple[list[TagGroup], dict[str, tuple[Reason, str]]]:
     """Form the groups. The order of `counts` decides nothing.
 
     Args:
         taxonomy: what the source says of its tags, in the schema of `schemas.tables.TAXONOMY`.
+        classifier: whose lists and shapes say what class a tag is of where the source does not, for a normaliser
+            that leaves tags as they are; by default the normaliser's own, which know better than the source.
 
     Returns:
         the groups in the order of their names, and for each tag that is not about the music why.
     """
+    with _uncollected():
+        return _group_tags(counts, normaliser, taxonomy, classifier)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looks for cycles: none is made, and hundreds of thousands of groups are much to look through."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _group_tags(
+    counts: Iterable[TagCount], normaliser: Normaliser, taxonomy: pa.Table | None, classifier: Normaliser | None
+) -> tuple[list[TagGroup], dict[str, tuple[Reason, str]]]:
     dropped: dict[str, tuple[Reason, str]] = {}
     members = []
     not_musical = _NotMusical(normaliser)
@@ -97,8 +126,9 @@ def group_tags(
     for key, line in normaliser.not_musical.items():
         for member in by_key.pop(key, ()):
             dropped[member.typed.raw_tag] = (Reason.TAG_NOT_MUSICAL, line)
-    said, shapes = _Taxonomy(taxonomy), _Shapes(normaliser)
-    groups = [_group(key, listed, normaliser, said, shapes) for key, listed in by_key.items()]
+    said = _Taxonomy(taxonomy)
+    classes = _Classes(normaliser, said, classifier)
+    groups = [_group(key, listed, normaliser, classes) for key, listed in by_key.items()]
     return _with_parents(_named_apart(groups), said, normaliser), dropped
 
 
@@ -126,6 +156,18 @@ def _grouped(members: list[_Member], normaliser: Normaliser) -> _Groups:
     return by_key
 
 
+def _any_of(patterns: list[str]) -> Callable[[str], re.Match[str] | None] | None:
+    """Whether a text matches one of the patterns: one for speed, that keeps only the groups it refers to."""
+    joined, before = [], 0
+    for pattern in sorted(patterns, key=lambda p: _REFERS_BACK.search(p) is None):
+        if _REFERS_BACK.search(pattern):
+            joined.append(_REFERS_BACK.sub(lambda found: f"(?:\\{int(found[1]) + before})", pattern))  # noqa: B023
+            before += re.compile(pattern).groups
+        else:
+            joined.append(_GROUP.sub("(?:", pattern) if not _IN_BRACKETS.search(pattern) else pattern)
+    return re.compile("|".join(f"(?:{pattern})" for pattern in joined)).fullmatch if joined else None
+
+
 class _NotMusical:
     """The rule by which a tag says nothing of the music, by what it looks like."""
 
@@ -135,34 +177,40 @@ class _NotMusical:
         self._words = frozenset(
             word for entry in rules.not_musical_words for word in plain_words(tidy(entry)).split()
         )
+        self._named = normaliser.not_musical
         self._patterns = rules.not_musical_patterns
         self._binding = frozenset(rules.sentence_words)
-        # A pattern that refers to its own groups would find other groups in one that all are joined into.
-        alone = [p for p in self._patterns if _REFERS_BACK.search(p.pattern)]
-        joined = "|".join(f"(?:{p.pattern})" for p in self._patterns if p not in alone)
-        self._any = [*alone, *([re.compile(joined)] if joined else [])]
+        self._any = _any_of([pattern.pattern for pattern in self._patterns])
 
     def rule(self, raw: str, form: Normalised) -> str | None:
         """The line that names the tag, if one does."""
-        if not form.shown:
+        shown, words = form.shown, form.words
+        if not shown:
             return "nothing to see"
-        if raw.lower() in self._released:
+        if self._released and raw.lower() in self._released:
             return raw.lower()
-        if not self._words.isdisjoint(form.words.split()):
-            return next(word for word in form.words.split() if word in self._words)
-        if self._patterns and len(form.shown) > _LONGEST:
-            return f"more than {_LONGEST} characters"
-        if self._is_sentence(form.words):
-            return "a sentence"
-        for text in dict.fromkeys((form.shown, form.words)):
-            if any(pattern.fullmatch(text) for pattern in self._any):
-                return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
-        return None
-
-    def _is_sentence(self, words: str) -> bool:
-        if words.count(" ") < min(_SENTENCES) - 1:
-            return False
+        if form.key in self._named:
+            # It waits for its misspellings, and leaves with them after grouping.
+            return None
         tokens = words.split()
+        if not self._words.isdisjoint(tokens):
+            return next(word for word in tokens if word in self._words)
+        if self._any is None:
+            return None
+        if len(shown) > _LONGEST:
+            return f"more than {_LONGEST} characters"
+        if self._is_sentence(tokens):
+            return "a sentence"
+        text = words
+        if not self._any(text):
+            text = shown
+            if text == words or words_of(text) == words or not self._any(text):
+                return None
+        return next(f"/{p.pattern}/" for p in self._patterns if p.fullmatch(text))
+
+    def _is_sentence(self, tokens: list[str]) -> bool:
+        if len(tokens) < _SHORTEST_SENTENCE:
+            return False
         binding = sum(token in self._binding for token in tokens)
         return any(len(tokens) >= least and binding >= number for least, number in _SENTENCES.items())
 
@@ -178,43 +226,63 @@ class _Taxonomy:
         self.parents: Mapping[str, str] = {raw: parent for raw, _, parent in rows if parent}
 
 
-class _Shapes:
-    """The category of a tag by where it is from, else by its shape."""
+class _Classes:
+    """The class of a group: by a list, by what the source says of its tags, or by the shape of its words."""
 
-    def __init__(self, normaliser: Normaliser) -> None:
-        shapes = normaliser.rules.shape_patterns
-        self._categories = [category for category, _ in shapes]
-        self._any = re.compile("|".join(f"(?P<n{n}>{p.pattern})" for n, (_, p) in enumerate(shapes)))
+    def __init__(self, normaliser: Normaliser, said: _Taxonomy, classifier: Normaliser | None) -> None:
+        self._normaliser, self._said, self._classifier = normaliser, said, classifier
+        rules = (classifier or normaliser).rules
+        shapes = rules.shape_patterns
+        self._named = rules.named
+        self._categories = {f"n{n}": category for n, (category, _) in enumerate(shapes)}
+        joined = [_GROUP.sub("(?:", p.pattern) for _, p in shapes]
+        self._any = re.compile("|".join(f"(?P<n{n}>{pattern})" for n, pattern in enumerate(joined)))
 
-    def category(self, member: _Member) -> str:
-        """Never empty."""
-        by_source = _CATEGORY_OF_SOURCE.get(member.typed.source)
-        if by_source is not None:
-            return by_source
-        found = self._any.fullmatch(member.form.words) if self._categories else None
-        if found is None:
-            return UNKNOWN_CATEGORY
-        return next(name for n, name in enumerate(self._categories) if found[f"n{n}"] is not None)
+    def of(self, key: str, members: list[_Member]) -> tuple[str, bool]:
+        """The class, and whether it is by the shape of the words."""
+        stated, words = self._normaliser.categories.get(key), members[0].form.words
+        if stated is None:
+            stated = self._by_source(members)
+        if stated is None and self._classifier is not None:
+            form = self._classifier(members[0].typed.raw_tag)
+            stated, words = self._classifier.categories.get(form.key), form.words
+        if stated is not None:
+            return self._named.get(stated, stated), False
+        found = self._any.fullmatch(words) if self._categories else None
+        shape = UNKNOWN_CATEGORY if found is None else self._categories[str(found.lastgroup)]
+        return self._named.get(shape, shape), True
+
+    def _by_source(self, members: list[_Member]) -> str | None:
+        if self._said.categories:
+            for member in members:
+                if (stated := self._said.categories.get(member.typed.raw_tag)) is not None:
+                    return stated
+        return _CATEGORY_OF_SOURCE.get(members[0].typed.source)
 
 
-def _group(key: str, members: list[_Member], normaliser: Normaliser, said: _Taxonomy, shapes: _Shapes) -> TagGroup:
+def _group(key: str, members: list[_Member], normaliser: Normaliser, classes: _Classes) -> TagGroup:
+    if len(members) > 1:
+        members = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
+    name = normaliser.name_of(key) or _commonest(members)
+    category, by_rule = classes.of(key, members)
+    return TagGroup(
+        name,
+        category,
+        by_rule,
+        tuple([member.typed.raw_tag for member in members]),
+        tuple([SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in members]),
+    )
+
+
+def _commonest(members: list[_Member]) -> str:
+    """What most tracks show, best of all in a form that is spelt right and has only its words."""
+    if len(members) == 1:
+        return members[0].form.shown
     shown: dict[tuple[bool, bool, str], int] = defaultdict(int)
     for member in members:
         form = member.form
         shown[member.misspelt, form.shown != form.words, form.shown] += member.typed.n_tracks
-    name = normaliser.name_of(key) or min(shown, key=lambda form: (-shown[form], form))[2]
-    ordered = sorted(members, key=lambda m: (-m.typed.n_tracks, m.typed.raw_tag))
-    raw_tags = tuple(member.typed.raw_tag for member in ordered)
-    curated = normaliser.categories.get(key)
-    stated = curated or next((said.categories[raw] for raw in raw_tags if raw in said.categories), None)
-    category = stated or shapes.category(ordered[0])
-    return TagGroup(
-        name,
-        normaliser.rules.named.get(category, category),
-        stated is None,
-        raw_tags,
-        tuple(SPELLING if m.misspelt else normaliser.joined_by(m.typed.raw_tag, name) for m in ordered),
-    )
+    return min(shown, key=lambda form: (-shown[form], form))[2]
 
 
 def _with_parents(groups: list[TagGroup], said: _Taxonomy, normaliser: Normaliser) -> list[TagGroup]:

@@ -30,11 +30,11 @@ RELEASED = "released"
 # The twenties are those of the last century, as people tag them; this century's keep it.
 _DECADE = re.compile(r"(?<!\S)(?:(?:19)?([2-9]0)|20([01]0)) ?s(?!\S)")
 _AND = re.compile(r"(?<=[^\s&+])\s*[&+]++\s*(?=\S)|\s+'?n'?\s+|'n'")
-_SIGNS_OF_AND = re.compile(r"[&+]|\bn\b")
 # Letters that Unicode does not take apart into a base and a mark.
 _FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 # Inside a word these stand for a letter that was not to be read: `f*ck` is no `f ck`.
 _MASK = re.compile(r"(?<=[^\W\d_])[?!*#@$]+(?=[^\W\d_])")
+_MASKS = frozenset("?!*#@$")
 _MASKED = "ʔ"
 _SHORTEST_PLURAL = 4
 _IS_DECADE = re.compile(r"(\d\d)?\d0s")
@@ -61,7 +61,11 @@ def plain_words(text: str) -> str:
     Args:
         text: as `tidy` gives it.
     """
-    return _decades(words_of(_and(_folded(_MASK.sub(_MASKED, text)))))
+    return _decades(words_of(_and(_folded(_masked(text)))))
+
+
+def _masked(text: str) -> str:
+    return text if _MASKS.isdisjoint(text) else _MASK.sub(_MASKED, text)
 
 
 def _folded(text: str) -> str:
@@ -69,7 +73,9 @@ def _folded(text: str) -> str:
 
 
 def _and(text: str) -> str:
-    return _AND.sub(" and ", text) if _SIGNS_OF_AND.search(text) else text
+    if "&" in text or "+" in text or " n " in text or "'n" in text or " n'" in text:
+        return _AND.sub(" and ", text)
+    return text
 
 
 def _decades(words: str) -> str:
@@ -130,8 +136,10 @@ class Normaliser:
 
     def _unlabelled(self, shown: str) -> str:
         """Without the kind of tag that it says it is: `country: france` is france."""
-        label, colon, rest = shown.partition(":")
-        return rest if colon and label.strip() in self._labels and plain_words(rest) else shown
+        if ":" not in shown:
+            return shown
+        label, _, rest = shown.partition(":")
+        return rest if label.strip() in self._labels and plain_words(rest) else shown
 
     def _worded(self, plain: str) -> str:
         if self._replaced.isdisjoint(plain.split()):
@@ -300,6 +308,8 @@ class Normaliser:
             return AS_TYPED
         if self.rules.style == "released":
             return RELEASED if released_form(raw) == name else SYNONYM
+        if tidy(raw) == tidy(name):
+            return CASE
         for (rule, text), (_, wanted) in zip(self._stages(raw), self._stages(name), strict=True):
             if text and text == wanted:
                 return rule
@@ -309,7 +319,7 @@ class Normaliser:
 
     def _stages(self, raw: str) -> list[tuple[str, str]]:
         shown = tidy(raw)
-        folded = without_accents(_folded(_MASK.sub(_MASKED, shown)))
+        folded = without_accents(_folded(_masked(shown)))
         plain = words_of(folded)
         unlabelled = self._unlabelled(folded)
         with_and = words_of(_and(unlabelled))

@@ -15,6 +15,8 @@ from schemas.errors import UsageError
 from schemas.manifest import parse_yaml, validated
 
 NO_RULES = "none"
+# Whose taxonomy tags have that are left as the source wrote them.
+_TAXONOMY_OF_NONE = "msd500"
 _PARTS = "parts"
 
 
@@ -126,6 +128,15 @@ def load_rules(name: str) -> TagRules:
         added = validated(TagRules, parse_yaml(file.read_text("utf-8"), here), here)
         content = _joined(content, added.model_dump(mode="json", exclude_unset=True))
     return validated(TagRules, content, where)
+
+
+def load_taxonomy(name: str) -> TagRules:
+    """The rules whose lists say what class a tag is of: those of the name, or MSD500's where tags stay as written.
+
+    Raises:
+        UsageError: as `load_rules`.
+    """
+    return load_rules(_TAXONOMY_OF_NONE if name == NO_RULES else name)
 
 
 def _known(folder: Traversable) -> list[str]:

@@ -79,19 +79,25 @@ class _Near:
 
     def __init__(self, rights: Iterable[str], by_sound: bool = False) -> None:
         self._sounds = by_sound
-        self._by_less: dict[str, list[str]] = defaultdict(list)
+        # Several words are one text with spaces: there are as many entries as letters, and most have one word.
+        self._by_less: dict[str, str] = {}
         self._by_sound: dict[str, list[str]] = defaultdict(list)
+        by_less = self._by_less
         for right in sorted(rights):
             for less in _one_less(right):
-                self._by_less[less].append(right)
+                others = by_less.get(less)
+                by_less[less] = right if others is None else f"{others} {right}"
             if by_sound and len(right) >= LONG:
                 self._by_sound[sound_of(right)].append(right)
 
     def of(self, wrong: str) -> Iterator[tuple[str, str]]:
         """(right, what happened)."""
         seen = set()
+        by_less = self._by_less
         for less in _one_less(wrong):
-            for right in self._by_less.get(less, ()):
+            if less not in by_less:
+                continue
+            for right in by_less[less].split():
                 if right not in seen:
                     seen.add(right)
                     how = slip(wrong, right)
@@ -103,12 +109,10 @@ class _Near:
                     yield right, "two"
 
 
-def _one_less(word: str) -> Iterator[str]:
+def _one_less(word: str) -> list[str]:
     """The word, and the word without each of its letters but the first."""
-    yield word
-    for position in range(1, len(word)):
-        if word[position] != word[position - 1]:
-            yield word[:position] + word[position + 1 :]
+    cut = [word[:at] + word[at + 1 :] for at in range(1, len(word)) if word[at] != word[at - 1]]
+    return [word, *cut]
 
 
 def _two_slips(wrong: str, right: str) -> bool:
@@ -174,8 +178,13 @@ def misspelt_keys(
     """
     known, trusted, curated = normaliser.known_words, normaliser.trusted_words, normaliser.categories
     least = min(_TIMES.values())
-    common = {w: n for w, n in weights.items() if n >= least and len(w) >= SHORTEST_IN_CONTEXT and _spellable(w)}
-    near_words = _Near(common)
+    near_words = _Near(
+        word
+        for word, weight in weights.items()
+        if weight * (_TRUST if word in trusted else 1) >= least * _DOUBT
+        and len(word) >= SHORTEST_IN_CONTEXT
+        and _spellable(word)
+    )
     near_cache: dict[str, list[tuple[str, str]]] = {}
 
     def near_word(word: str) -> list[tuple[str, str]]:

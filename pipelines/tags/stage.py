@@ -14,7 +14,7 @@ from pipelines.stage import BuildContext, Stage, StageResult, written
 from pipelines.tags.captions import Captioned, caption_tracks, captions_digest
 from pipelines.tags.grouping import TagGroup, group_tags
 from pipelines.tags.normalise import Normalised, Normaliser
-from pipelines.tags.rules import TagRules, load_rules
+from pipelines.tags.rules import TagRules, load_rules, load_taxonomy
 from pipelines.tags.steps import (
     count_tags,
     keep_frequent,
@@ -43,7 +43,7 @@ class TagsStage(Stage):
     """annotations -> tags, dropped_tags and labels."""
 
     name = "tags"
-    version = 2
+    version = 3
     after = ("source",)
 
     def settings(self, context: BuildContext) -> Any:
@@ -52,6 +52,7 @@ class TagsStage(Stage):
             "tags": manifest.tags.model_dump(mode="json"),
             "captions": captions_digest(manifest.captions),
             "rules": load_rules(manifest.tags.rules).digest(),
+            "taxonomy": load_taxonomy(manifest.tags.rules).digest(),
         }
 
     def run(self, context: BuildContext) -> StageResult:
@@ -64,7 +65,8 @@ class TagsStage(Stage):
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
         normaliser = _Remembering(load_rules(settings.rules))
-        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY))
+        classifier = Normaliser(load_taxonomy(settings.rules)) if normaliser.rules.identity else None
+        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY), classifier)
         _write_vocabulary(out, groups, normaliser)
         mapped = list(self._pass(context, "map", digest).values())
         pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])
@@ -285,8 +287,10 @@ def _summed(results: list[dict[str, Any]], reached: list[pa.Table]) -> list[Funn
     tables = pa.concat_tables(reached)
     tags = coded(tables.column("raw_tag"))
     farthest = np.zeros(len(tags.values), np.int64)
-    np.maximum.at(farthest, tags.codes, tables.column("steps").to_numpy())
+    steps = tables.column("steps").to_numpy()
     units = [result["steps"] for result in results]
+    for number in range(1, max(map(len, units), default=0) + 1):
+        farthest[tags.codes[steps == number]] = number
     return [
         FunnelStep(
             step=steps[0][0],
@@ -326,8 +330,8 @@ def _notes(vocabulary: pa.Table, groups: list[TagGroup], labels: pa.Table) -> li
         by_rule = [numbers[group.tag] for group in kept if group.by_rule]
         share = sum(by_rule) / sum(numbers.values())
         notes.append(
-            f"{joined} tags as typed became {len(kept)}; {len(by_rule)} of those have their category by rule "
-            f"({share:.1%} of the annotations)"
+            f"{joined} tags as typed became {len(kept)}; {len(by_rule)} of those ({len(by_rule) / len(kept):.1%}) "
+            f"have their category by rule, as no list and no source has them: {share:.1%} of the annotations"
         )
     untagged = pc.equal(pc.list_value_length(labels.column("tags")), 0)
     mute = labels.column("caption").null_count

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.sources.artists import artist_key
-from pipelines.tags.rules import load_rules
+from pipelines.tags.rules import load_taxonomy
 from pipelines.tags.steps import drop_artist_names, drop_low_scores, drop_overtagged, keep_listened
 from schemas.coded import coded, in_one_dictionary
 from schemas.manifest import TagsSection
@@ -140,4 +140,4 @@ def _stated_keys(out: Store) -> frozenset[str]:
 @lru_cache(maxsize=4)
 def _taxonomy_keys(rules: str) -> frozenset[str]:
     """What artists may be called like a tag of the taxonomy."""
-    return frozenset(artist_key(tag) for tags in load_rules(rules).categories.values() for tag in tags)
+    return frozenset(artist_key(tag) for tags in load_taxonomy(rules).categories.values() for tag in tags)

@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import order, table
-from schemas.coded import coded, in_one_dictionary, plain
+from schemas.coded import coded, decoded, distinct_numbers, in_one_dictionary, plain
 from schemas.digests import canonical_json
 from schemas.errors import DataError
-from schemas.order import row_order
+from schemas.order import row_order, stable_order
 from schemas.store import Store
 from schemas.table import META_KEY, TableSchema, column
 from schemas.tables import ANNOTATIONS
@@ -107,6 +108,29 @@ def test_a_column_taken_apart_is_the_column(values: list[str | None], cuts: list
         assert one.to_pylist() == values
         assert one.null_count == values.count(None)
         assert plain(column_).to_pylist() == values
+
+
+@given(st.lists(st.integers(0, 12) | st.sampled_from([2**31, 2**58, 2**62, 2**63 - 1]), max_size=40))
+@settings(deadline=None, max_examples=200, derandomize=True)
+def test_numbers_are_in_the_order_of_numpys_stable_sort(listed: list[int]) -> None:
+    found = np.array(listed, np.int64)
+    assert stable_order(found).tolist() == np.argsort(found, kind="stable").tolist()
+    assert distinct_numbers(found).tolist() == sorted(set(listed))
+
+
+@given(st.lists(words.filter(lambda word: word is not None), min_size=1, max_size=12), st.data())
+@settings(deadline=None, max_examples=150, derandomize=True)
+def test_pieces_of_one_dictionary_are_not_taken_for_each_other(values: list[str], data: st.DataObject) -> None:
+    """What is remembered of a dictionary is of that one alone, also where another lies in the same memory."""
+    memory = pa.array(values, pa.string())
+    for _ in range(4):
+        start = data.draw(st.integers(0, len(values) - 1))
+        part = memory.slice(start, data.draw(st.integers(1, len(values) - start)))
+        codes = np.array(data.draw(st.lists(st.integers(0, len(part) - 1), max_size=8)), np.int64)
+        made = decoded(codes, part)
+        found = coded(made)
+        assert found.values.take(pa.array(found.codes)).to_pylist() == made.to_pylist()
+        assert len(set(found.values.to_pylist())) == len(found.values)
 
 
 @given(rows, st.lists(st.integers(0, 30), max_size=3), st.integers(1, 40), st.randoms(use_true_random=False))

@@ -155,6 +155,6 @@ def _with_artists(table: pa.Table) -> pa.Table:
 
 
 def _nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Null where the text is empty."""
-    empty = pc.equal(pc.utf8_trim_whitespace(column), "")
+    """Null where the text is empty, or nothing but space."""
+    empty = pc.or_(pc.equal(column, ""), pc.utf8_is_space(column))
     return pc.if_else(empty, None, column) if pc.any(empty).as_py() else column

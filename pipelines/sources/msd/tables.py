@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.order import stable_order
 from schemas.reasons import Reason
 from schemas.tables import ANNOTATIONS, EXCLUSIONS
 
@@ -52,7 +53,7 @@ def joined_annotations(tables: list[tuple[str, pa.Table]], track_ids: pa.Array) 
     del tracks[:], scores[:]
     key = (track.astype(np.int64) * max(1, len(source_names)) + source) * max(1, len(tag_names)) + tag
     if np.any(key[1:] <= key[:-1]):
-        order = np.argsort(key, kind="stable")
+        order = stable_order(key)
         if np.any(np.diff(key[order]) == 0):
             # By score too, those without one last.
             value = pc.fill_null(score, np.inf).to_numpy()

@@ -125,6 +125,38 @@ def _song_tracks(files: MillionSongFiles) -> tuple[pa.Table, list[str]]:
             "Taste Profile: taste_profile_song_to_tracks.txt is not there: the metadata's song ids say which "
             "tracks the songs are"
         ]
+    pairs, without = _parsed_at_once(files) or _parsed_by_line(files)
+    return pairs, [
+        f"Taste Profile: {without:,} songs have no track in {files.path(_SONG_TRACKS)}"
+    ] if without else []
+
+
+def _parsed_at_once(files: MillionSongFiles) -> tuple[pa.Table, int] | None:
+    """What `_parsed_by_line` returns; None when a line is not as published."""
+    with files.opened(_SONG_TRACKS) as stream:
+        content = stream.read()
+    try:
+        text = pa.array([content.removesuffix(b"\n")], pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return None
+    cells = pc.split_pattern(pc.split_pattern(text, "\n").values, "\t")
+    first = cells.offsets.to_numpy()[:-1]
+    number = pa.array(np.repeat(np.arange(len(cells)), np.diff(cells.offsets.to_numpy())))
+    is_song = np.zeros(len(cells.values), bool)
+    is_song[first] = True
+    songs = cells.values.take(pa.array(first))
+    is_track = pc.and_(pa.array(~is_song), pc.not_equal(cells.values, ""))
+    tracks = cells.values.filter(is_track)
+    for column, pattern in ((songs, _SONG), (tracks, _TRACK)):
+        if not pc.all(pc.match_substring_regex(column, f"\\A(?:{pattern.pattern})\\z")).as_py():
+            return None
+    of_song = number.filter(is_track)
+    without = len(songs) - len(of_song.unique())
+    return pa.table({"song_id": songs.take(of_song), "track_id": tracks}), without
+
+
+def _parsed_by_line(files: MillionSongFiles) -> tuple[pa.Table, int]:
+    """The list's pairs, and how many songs have no track."""
     songs: list[str] = []
     tracks: list[str] = []
     without = 0
@@ -136,10 +168,7 @@ def _song_tracks(files: MillionSongFiles) -> tuple[pa.Table, list[str]]:
         without += not of_song
         songs.extend([song] * len(of_song))
         tracks.extend(of_song)
-    pairs = pa.table({"song_id": pa.array(songs, pa.string()), "track_id": pa.array(tracks, pa.string())})
-    return pairs, [
-        f"Taste Profile: {without:,} songs have no track in {files.path(_SONG_TRACKS)}"
-    ] if without else []
+    return pa.table({"song_id": pa.array(songs, pa.string()), "track_id": pa.array(tracks, pa.string())}), without
 
 
 def _mismatches(files: MillionSongFiles) -> pa.Table:

@@ -57,9 +57,9 @@ def test_a_category_comes_from_the_rules_else_from_the_source_else_from_the_form
     found = {g.tag: (g.category, g.by_rule) for g in group_tags(listed, normaliser)[0]}
     assert found == {
         "piano": ("instrument", False),
-        "glitchcore": ("genre", True),
-        "theorbo": ("instrument", True),
-        "fretful": ("mood", True),
+        "glitchcore": ("genre", False),
+        "theorbo": ("instrument", False),
+        "fretful": ("mood", False),
         "1910s": ("decade", True),
         "whatever": ("other", True),
     }
@@ -98,6 +98,17 @@ def test_what_says_nothing_of_the_music_is_dropped_with_its_rule(raw: str, norma
     assert [g.tag for g in found] == ["rock"]
     assert dropped[raw][0] == Reason.TAG_NOT_MUSICAL
     assert dropped[raw][1]
+
+
+def test_a_slip_of_what_says_nothing_leaves_with_it(normaliser: Normaliser) -> None:
+    listed = [TagCount("underrated", 100, "t"), TagCount("beloved", 100, "t"), TagCount("belovedd", 1, "t")]
+    found, dropped = group_tags(listed, normaliser)
+    assert found == []
+    assert {tag: line for tag, (_, line) in dropped.items()} == {
+        "underrated": "underrated",
+        "beloved": "beloved",
+        "belovedd": "beloved",
+    }
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def _of_database(files: MillionSongFiles, database: SqliteFile) -> LabelTables:
             track_code, tag_code, value = track_code[known], tag_code[known], value[known]
         track_parts.append(track_code)
         tag_parts.append(tag_code)
-        scores.append(value.copy())
+        scores.append(value)
     notes = []
     for count, what in ((no_track, "tids"), (no_tag, "tags")):
         if count:
@@ -95,8 +95,11 @@ def _of_database(files: MillionSongFiles, database: SqliteFile) -> LabelTables:
 
 def _codes(values: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]) -> Codes:
     """Where each value stands among the ascending `rows`, or -1 where it does not."""
-    place = np.searchsorted(rows, values)
-    place[place == len(rows)] = 0
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:  # no gap, as published: nothing to search for
+        place = np.clip(values - rows[0], 0, len(rows) - 1).astype(np.int64)
+    else:
+        place = np.searchsorted(rows, values)
+        place[place == len(rows)] = 0
     found = rows[place] == values if len(rows) else np.zeros(len(values), bool)
     return np.where(found, place, -1).astype(np.int32)
 
