@@ -44,6 +44,13 @@ RATIOS = {"train": 0.6, "valid": 0.2, "test": 0.2}
 NAMES = tuple(RATIOS)
 MOST_SECONDS, MOST_MB = 60.0, 4096.0
 GOAL = 8.0
+LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(code)
+"""
 Splits = npt.NDArray[np.int64]
 Peer = Callable[[npt.NDArray[np.int64]], Splits]
 
@@ -177,12 +184,13 @@ def within_limits(tracks: pa.Table, folder: Path) -> list[Result]:
 
 def usage(line: list[str]) -> tuple[float, float]:
     """Seconds of processor time, which other processes do not lengthen, and peak megabytes of a process."""
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(line)}: ended with {process.returncode}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    # Through a small process: a child's peak is at least what its parent held when it began.
+    launcher = [sys.executable, "-c", LAUNCHER, *line]
+    ran = subprocess.run(launcher, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(line)}: ended with {ran.returncode}\n{ran.stderr}")
+    seconds, kilobytes = ran.stdout.split()
+    return float(seconds), float(kilobytes) / 1024
 
 
 def write_dataset(tracks: pa.Table, folder: Path) -> None:

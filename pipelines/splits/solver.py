@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numba import njit
 
 # A proposal visits every count of a group: where there are many, fewer are made.
-VISITS_PER_EFFORT = 60_000_000
+VISITS_PER_EFFORT = 50_000_000
 MOST_PER_GROUP, LEAST_PER_GROUP = 5000, 50
 DESCENTS = 20
 # The temperature: it begins at so many times what a move changes in the middle, and is halved so often.
