@@ -2,8 +2,8 @@
 
     python -m benchmarks.tags_peer FOLDER OUT
 
-No line is slow on purpose: SQLite does the joins, a tag is normalised once, and both datasets are made from one
-reading of the files.
+No line is slow on purpose: SQLite does the joins, a tag is normalised once, RapidFuzz finds misspellings on all
+cores, and both datasets are made from one reading of the files.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rapidfuzz import fuzz, process
 from sklearn.model_selection import GroupShuffleSplit
 
 MAX_TAGS, MIN_TRACKS, TOP = 20, 100, 50
@@ -82,6 +83,16 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
     return songs, rows, heard
 
 
+def misspellings(rows: pd.DataFrame) -> dict[str, str]:
+    """The common key that a rare one of five letters and more is a slip of: nine tenths alike, by RapidFuzz."""
+    counts = rows["key"].value_counts()
+    common = list(counts.index[counts >= MIN_TRACKS])
+    rare = [key for key in counts.index[counts < MIN_TRACKS] if len(key) > 4]
+    alike = process.cdist(rare, common, scorer=fuzz.ratio, score_cutoff=90, dtype=np.uint8, workers=-1)
+    nearest = alike.argmax(axis=1)
+    return {rare[row]: common[nearest[row]] for row in np.flatnonzero(alike.max(axis=1, initial=0))}
+
+
 def clean(rows: pd.DataFrame, heard: pd.Series) -> pd.DataFrame:
     """The six steps; distinct (track_id, tag) pairs."""
     rows = rows[rows["track_id"].isin(heard)]
@@ -91,6 +102,8 @@ def clean(rows: pd.DataFrame, heard: pd.Series) -> pd.DataFrame:
     keys = {tag: normalise(tag) for tag in rows["tag"].unique()}
     rows = rows.assign(key=rows["tag"].map(keys))
     rows = rows[rows["key"] != ""]
+    slips = misspellings(rows)
+    rows = rows.assign(key=rows["key"].map(lambda key: slips.get(key, key)))
     # A group is named by the member that most tracks carry.
     counted = rows.value_counts(["key", "tag"]).reset_index()
     names = counted.drop_duplicates("key").set_index("key")["tag"]
