@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,30 @@ def test_every_shipped_manifest_loads_by_bare_name_and_by_path(name: str) -> Non
     assert base == path.parent
 
 
-def test_the_shipped_ones_of_the_first_house_are_there() -> None:
-    assert {"demo", "folder", "mtg_jamendo"} <= set(shipped_manifests())
+PUBLISHED = sorted(set(shipped_manifests()) - {"demo", "folder"})
+
+
+def test_the_recipes_of_the_five_works_are_shipped() -> None:
+    assert set(PUBLISHED) >= {
+        *("msd500", "msd100", "msd50", "cals", "ecals", "ecals_merged", "melon", "music_videos"),
+        *("magnatagatune", "mtg_jamendo", "mtg_jamendo_genre", "mtg_jamendo_instrument", "mtg_jamendo_moodtheme"),
+        *("gtzan", "fma", "emotify", "alm", "isear", "nrc_vad", "kvt", "nsynth", "emomusic", "audioset_mood"),
+        *("production_music", "musiccaps", "lp_musiccaps"),
+    }
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_recipe_says_what_it_reads_and_whose_it_is(name: str) -> None:
+    lines = (Path(__file__).parents[2] / "manifests" / f"{name}.yaml").read_text("utf-8").splitlines()
+    head = lines[: lines.index(f"name: {name}")]
+    assert all(line.startswith("#") for line in head)
+    text = "\n".join(head)
+    assert "tracklore build" in text and "--set source.path=" in text
+    assert re.search(r"\d{3}|\d (?:kB|MB|GB)", text), "how large the files are"
+    loaded, _, _ = load_manifest(name)
+    assert loaded.card.title and loaded.card.licence and loaded.card.citation
+    assert all(source.name and source.licence for source in loaded.card.sources) and loaded.card.sources
+    assert sum(loaded.splits.ratios.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
