@@ -96,7 +96,7 @@ class CaptionTableSettings(PublishedFilesSettings):
         tag_separator: between tags in a cell; null when a cell is a list, also one written out (`['calm', 'sad']`).
         splits: our split for each value of the split column.
         audio_name: the sound's path for tables without an audio column, such as `{id}.wav`.
-        random: ratios of a seeded random split by track, the scheme `random` (MuLaP 3.1 splits so).
+        random: ratios of a random split by track (MuLaP 3.1): the scheme `published`, or `random` beside lists.
         random_seed: of that split.
     """
 
@@ -167,8 +167,9 @@ class CaptionTable(PublishedFiles):
             for path in self._matching(file.name):
                 self._read_file(path, file.split, rows, seen)
         tracks, published = rows.table(TRACKS), rows.table(PUBLISHED)
+        lists = published.num_rows > 0
         if self._own.random is not None:
-            drawn = random_split(seen, self._own.random, self._own.random_seed)
+            drawn = random_split(seen, self._own.random, self._own.random_seed, lists=lists)
             published = pa.concat_tables([published, drawn])
         return SourceTables(
             tracks,
@@ -176,7 +177,7 @@ class CaptionTable(PublishedFiles):
             rows.table(EXCLUSIONS),
             published=published if published.num_rows else None,
             captions=rows.table(CAPTIONS),
-            notes=self._notes(),
+            notes=self._notes(lists),
         )
 
     def _read_file(self, path: str, split: str | None, rows: RowBuffer, seen: set[str]) -> None:
@@ -275,12 +276,12 @@ class CaptionTable(PublishedFiles):
             return recording
         return artist_id(name) if name is not None else UNKNOWN_ARTIST
 
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, lists: bool) -> tuple[str, ...]:
         notes = []
         if self._own.columns.artist is None:
             notes.append("the source publishes no artists: each recording is taken for an artist of its own")
         if self._own.random is not None:
-            notes.append(random_split_note(self._own.random))
+            notes.append(random_split_note(self._own.random, lists=lists))
         return tuple(notes)
 
 

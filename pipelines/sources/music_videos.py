@@ -37,7 +37,7 @@ class MusicVideosSettings(PublishedFilesSettings):
 
     Attributes:
         lists: names or patterns of the lists; VCMR draws from the first two.
-        random: ratios of a seeded random split by video, the scheme `random`.
+        random: ratios of a seeded random split by video, the scheme `published`.
         random_seed: of that split.
     """
 

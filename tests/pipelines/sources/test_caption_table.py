@@ -195,7 +195,7 @@ def test_a_production_library_with_and_without_mulap_s_filter(tmp_path: Path, co
     assert [(r["id"], r["detail"]) for r in read(out, "exclusions")] == [
         ("captions.csv:8", "line 8: caption is empty")
     ]
-    random = [r["split"] for r in read(out, "splits") if r["scheme"] == "random"]
+    random = [r["split"] for r in read(out, "splits") if r["scheme"] == "published"]
     assert [random.count(split) for split in ("train", "valid", "test")] == [79, 10, 10]
     tracks = {row["track_id"]: row for row in read(out, "tracks")}
     assert tracks["t007"]["artist_id"] == "unknown-artist"

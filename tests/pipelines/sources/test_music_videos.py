@@ -78,12 +78,12 @@ def test_the_lists_through_the_command(tmp_path: Path, command: Command) -> None
     assert set(default.values()) == {"train", "valid", "test"}
     by_artist = {(tracks[track]["artist_id"], split) for track, split in default.items()}
     assert len(by_artist) == len({row["artist_id"] for row in tracks.values()}) == 18
-    drawn = [row["split"] for row in splits if row["scheme"] == "random"]
+    drawn = [row["split"] for row in splits if row["scheme"] == "published"]
     assert [drawn.count(split) for split in ("train", "valid", "test")] == [80, 10, 10]
     # A split by video tears artists apart: the audit says so, and it is no error.
     audit = command("audit", out)
     assert audit.code == 0
-    assert "random" in audit.out
+    assert "warning: the split 'published' shares" in audit.out and "by track" in notes
 
 
 def test_vcmr_s_choice_takes_its_artists_from_the_lists(tmp_path: Path, context: SourceContext) -> None:
