@@ -127,7 +127,7 @@ def parse_ratios(ratios: Sequence[str]) -> dict[str, float]:
     Raises:
         UsageError: not of that form, a name twice, or a sum that is not 1.
     """
-    from schemas.manifest import normalised_ratios
+    from schemas.manifest import RESERVED_SPLITS, normalised_ratios
 
     parsed: dict[str, float] = {}
     for text in ratios:
@@ -138,6 +138,8 @@ def parse_ratios(ratios: Sequence[str]) -> dict[str, float]:
             equals = ""
         if not equals or not name.strip():
             raise UsageError(f"--ratio {text}: write --ratio train=0.7")
+        if name.strip() in RESERVED_SPLITS:
+            raise UsageError(f"--ratio {text}: {name.strip()!r} has a meaning of its own; choose another name")
         if name.strip() in parsed:
             raise UsageError(f"--ratio {text}: {name.strip()!r} is given twice")
         parsed[name.strip()] = ratio

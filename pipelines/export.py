@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from pipelines.splits.keep import KEEP_NOTE
 from pipelines.stage import shown
 from schemas.digests import canonical_json
 from schemas.errors import DataError, UsageError
@@ -189,7 +190,7 @@ def _readme(receipt: Receipt, apart: int) -> str:
 Which track is in which split (`{SPLITS.filename}`: scheme, fold, track_id, split){_pairs_text(receipt)}.
 No annotation is here: who has the sources builds the dataset from them.
 
-    tracklore build {MANIFEST_FILE} --set source.path=SOURCE --out DATA
+    tracklore build {MANIFEST_FILE} --set source.path=SOURCE --out DATA{_options(receipt)}
     tracklore verify DATA --against THIS_FOLDER
 
 The second line says whether every track came into the same split. `{EXPORT_FILE}` holds the digests of every stage
@@ -201,6 +202,14 @@ and every file of the dataset that this was exported from.
 datasets with `--set splits.apart_from=[DIR]`.
 """
     return text
+
+
+def _options(receipt: Receipt) -> str:
+    """What the recipe does not say: only some stages stood, or splits of an earlier build were kept."""
+    features = any(name.startswith("features.") for name in receipt.stages)
+    only = "" if features or not receipt.recipe.get("features") else " --only tags,splits"
+    kept = any(KEEP_NOTE in note for note in receipt.stages["splits"].notes)
+    return only + (f" --keep THIS_FOLDER/{SPLITS.filename}" if kept else "")
 
 
 def _pairs_text(receipt: Receipt) -> str:

@@ -22,7 +22,7 @@ from pipelines.sources.base import has_published_ids
 from pipelines.sources.collaborations import featured_in_title, is_nobody, members
 from pipelines.titles import title_key
 from schemas.digests import digest_of
-from schemas.manifest import split_order
+from schemas.manifest import learnt_split
 from schemas.receipt import Receipt, require_receipt
 from schemas.store import Store
 from schemas.tables import SPLITS, TRACKS
@@ -196,9 +196,9 @@ def known_of(receipt: Receipt, tracks: pa.Table, splits: pa.Table | None) -> Kno
 
 
 def learnt_splits(recipe: Mapping[str, Any], scheme: str) -> frozenset[str]:
-    """The splits of a scheme that models learn from: its first by the recipe's ratios, `extra` and `student`."""
+    """The splits of a scheme that models learn from: its `learnt_split`, `extra` and `student`."""
     ratios = (recipe.get("splits") or {}).get("ratios") if scheme == "default" else None
-    return BESIDE_TRAIN | {split_order(ratios)[0] if ratios else "train"}
+    return BESIDE_TRAIN | {learnt_split(ratios) if ratios else "train"}
 
 
 class Overlap:

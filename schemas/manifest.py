@@ -165,8 +165,8 @@ class Manifest(Section):
 
 
 def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:
-    """Return ratios that sum to 1, in the one order of splits: train, valid, test, then others by name. So the
-    order in which a person writes them decides nothing.
+    """Return ratios that sum to 1, in the one order of splits: what is learnt from, then train, valid, test, then
+    others by name. So the order in which a person writes them decides nothing.
 
     Raises:
         ValueError: none, one that is not positive, or a sum that misses 1 by more than 0.001.
@@ -181,7 +181,14 @@ def normalised_ratios(ratios: Mapping[str, float]) -> dict[str, float]:
         raise ValueError(f"the ratios sum to {total:g}, not to 1")
     # What sums to 1 but for rounding is kept: a recipe that was written down and read again is the same recipe.
     scale = 1.0 if abs(total - 1) <= 1e-12 else total
-    return {name: ratios[name] / scale for name in split_order(ratios)}
+    learnt = learnt_split(ratios)
+    ordered = [learnt, *(name for name in split_order(ratios) if name != learnt)]
+    return {name: ratios[name] / scale for name in ordered}
+
+
+def learnt_split(ratios: Mapping[str, float]) -> str:
+    """The split that models learn from: `train`, or the largest where none is called so (of two, the first)."""
+    return "train" if "train" in ratios else min(split_order(ratios), key=lambda name: -round(ratios[name], 9))
 
 
 def split_order(names: Iterable[str]) -> list[str]:

@@ -239,12 +239,16 @@ def _several(value: str) -> list[str]:
     return [part for part in dict.fromkeys(piece.strip() for piece in value.split(";")) if part]
 
 
-def _year(value: Any, track_id: str) -> int:
-    if not str(value).isascii() or not str(value).isdigit() or len(str(value)) != 4:
+def _year(value: Any, track_id: str) -> int | None:
+    """The year, also as pandas writes numbers and gaps: 2004.0, nan."""
+    text = str(value).strip().removesuffix(".0")
+    if text.lower() in ("", "nan", "none"):
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) != 4:
         raise UsageError(
             f"{METADATA_FILE}: {track_id}: year {value!r} is not four digits; leave it empty if unknown"
         )
-    return int(value)
+    return int(text)
 
 
 def _name_reason(info: FileInfo) -> str | None:

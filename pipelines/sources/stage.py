@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.sources.base import Source
@@ -45,7 +46,7 @@ class SourceStage(Stage):
         out = context.out
         tables = self._source.read()
         if tables.tracks.num_rows == 0:
-            raise DataError(f"{context.where}: the source gave no track; see its path, and exclusions.parquet")
+            raise DataError(f"{context.where}: the source gave no track; {_why(tables.exclusions)}")
         # The two large tables at once: one is packed while the other's names are compared.
         with ThreadPoolExecutor(1) as pool:
             annotations = pool.submit(ANNOTATIONS.write, out, tables.annotations)
@@ -88,3 +89,13 @@ class SourceStage(Stage):
         return "tracks and annotations" + (
             "" if tracks is None else f" of {tracks} tracks, about {human_bytes(200 * tracks)}"
         )
+
+
+def _why(exclusions: pa.Table, listed: int = 3) -> str:
+    """What the first of the entries that did not come in lacked."""
+    if not exclusions.num_rows:
+        return "look at source.path"
+    first = exclusions.slice(0, listed).to_pylist()
+    more = exclusions.num_rows - len(first)
+    told = "; ".join(f"{row['id']}: {row['detail'] or row['reason']}" for row in first)
+    return told + (f"; and {more:,} more like these" if more else "")

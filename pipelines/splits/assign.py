@@ -17,7 +17,7 @@ from pipelines.splits.bounds import label_distance_bound
 from pipelines.splits.candidates import candidate_links, crossing, has_candidate
 from pipelines.splits.fairness import can_be_fair, lacking
 from pipelines.splits.groups import FREE, bound_groups
-from pipelines.splits.keep import KEY, kept_splits, split_numbers
+from pipelines.splits.keep import KEEP_NOTE, KEY, kept_splits, split_numbers
 from pipelines.splits.labels import Codes
 from pipelines.splits.measures import counted, label_distance
 from pipelines.splits.solver import Floats
@@ -54,10 +54,12 @@ class Assigned:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of one scheme and fold: text (null where nothing is), and the number of the split, or -1."""
+    """What is kept of one scheme and fold: text (null where nothing is), the number of the split, or -1, and how
+    many tracks the kept table lists, here or not."""
 
     text: pa.Array
     codes: Codes
+    listed: int = 0
     given: Mask = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,6 +185,22 @@ def _kfold(
     return found, notes
 
 
+def require_fitting(kept: pa.Table, settings: SplitsSection) -> None:
+    """Hold a kept table against the splits that are asked for.
+
+    Raises:
+        UsageError: it has a split without a ratio, or another number of folds.
+    """
+    names = (*settings.ratios, "valid") if settings.nested is not None else tuple(settings.ratios)
+    known = {DEFAULT_SCHEME: names, KFOLD_SCHEME: FOLD_SPLITS if settings.folds is not None else ()}
+    for scheme, listed in known.items():
+        if listed:
+            mine = kept.filter(pc.equal(kept.column("scheme"), scheme))
+            split_numbers(mine.column("split").combine_chunks(), listed, KEY)
+    if settings.folds is not None:
+        _require_folds(kept, settings.folds)
+
+
 def _require_folds(kept: pa.Table | None, count: int) -> None:
     if kept is None:
         return
@@ -199,7 +217,8 @@ def _kept_of(
         return _Kept(pa.nulls(tracks.count, pa.string()), np.full(tracks.count, -1, np.int64))
     text = kept_splits(kept, scheme, fold, tracks.ids)
     text = pc.if_else(pa.array(gone), pa.scalar(None, pa.string()), text)
-    return _Kept(text, split_numbers(text, names, KEY))
+    mine = pc.and_(pc.equal(kept.column("scheme"), scheme), pc.equal(kept.column("fold"), fold))
+    return _Kept(text, split_numbers(text, names, KEY), int(pc.sum(mine).as_py() or 0))
 
 
 def _kept_apart(held: _Kept) -> Mask:
@@ -312,11 +331,19 @@ def _settled(tracks: Tracks, where: Codes, shares: Floats, labelled: Mask, gone:
     measured[tracks.artists[where > 0]] = True
     measured[tracks.credit_artists[credited > 0]] = True
     if nobody >= 0:
-        measured[nobody] = False
-    tied = measured[tracks.credit_artists] & (tracks.artists[tracks.credit_rows] == nobody)
-    for row, artist in zip(tracks.credit_rows[tied].tolist(), tracks.credit_artists[tied].tolist(), strict=True):
-        if where[row] == 0 and not held.given[row]:
-            why = f"by an unknown artist, it credits {tracks.named([artist])}, whose tracks are measured on"
+        # Nobody's tracks are learnt from, unless some are kept where it is measured.
+        measured[nobody] = bool((held.codes[tracks.artists == nobody] > 0).any())
+    learnt = np.zeros(len(tracks.artist_ids), np.bool_)
+    learnt[tracks.artists[where == 0]] = True
+    rows, artists = tracks.credit_rows, tracks.credit_artists
+    by_nobody = (tracks.artists[rows] == nobody) & ~held.given[rows]
+    for crosses, how in (
+        (measured[artists] & (where[rows] == 0), "measured on"),
+        (learnt[artists] & (where[rows] > 0), "learnt from"),
+    ):
+        tied = by_nobody & crosses
+        for row, artist in zip(rows[tied].tolist(), artists[tied].tolist(), strict=True):
+            why = f"by an unknown artist, it credits {tracks.named([artist])}, whose tracks are {how}"
             leaving.setdefault(row, (Reason.BRIDGES_ARTISTS, why))
     staying = where.copy()
     staying[list(leaving)] = -1
@@ -367,9 +394,14 @@ def _student_notes(held: _Kept, settled: _Settled, where: Codes, tracks: Tracks,
     unknown = reasons.count(Reason.BRIDGES_ARTISTS)
     if unknown:
         notes.append(f"{unknown} tracks by unknown artists credit artists who are measured on: they are in none")
+    if held.listed:
+        new, here = int((~held.given & ~gone).sum()), int(held.given.sum())
+        absent = held.listed - here
+        notes.append(
+            f"{here} {KEEP_NOTE}, {new} are new"
+            + (f"; {absent} of the {held.listed} that are kept are not here" if absent else "")
+        )
     if held.given.any():
-        new = int((~held.given & ~gone).sum())
-        notes.append(f"{int(held.given.sum())} tracks keep their splits, {new} are new")
         kept = np.where(held.given, where, -1)
         old = crossing(tracks.titles, tracks.moments, kept, range(int(kept.max(initial=0)) + 1), kept < 0)
         if old.any():

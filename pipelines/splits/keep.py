@@ -17,6 +17,8 @@ from schemas.store import Store
 from schemas.tables.splits import DEFAULT_SCHEME
 
 KEY = "splits.keep"
+# How the stage's notes tell of what was kept.
+KEEP_NOTE = "tracks keep their splits"
 
 
 def kept_place(path: str, base: Path | None, option: str = KEY) -> tuple[Store, str]:

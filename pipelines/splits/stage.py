@@ -37,6 +37,13 @@ class SplitsStage(Stage):
         apart = {"apart_from": digest_of_others(others)} if others else {}
         return {"splits": splits, "pairs": pairs, **kept, **apart}
 
+    def preflight(self, context: BuildContext) -> None:
+        settings = context.manifest.splits
+        if settings.keep:
+            from pipelines.splits.assign import require_fitting
+
+            require_fitting(read_kept(settings.keep, context.base), settings)
+
     def run(self, context: BuildContext) -> StageResult:
         # Late: the compiler behind the search takes a second to load, and a build that stands needs none.
         from pipelines.splits.assign import assign

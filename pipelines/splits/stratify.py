@@ -25,9 +25,6 @@ from schemas.digests import stable_hash
 FAIR_SHARE = 0.8
 FEW_GROUPS = 5
 SIZE_WEIGHT = 4.0
-# Of fewer groups than this each is a large part of a split, and sizes would be given up for tags. Of a handful,
-# sizes give way, so that no split stays empty.
-_FEW_TO_CHOOSE, _HANDFUL = 200, 20
 _LEAST_WEIGHT = 100.0
 # Counts are whole: what is aimed at lies a little above, so that the whole number below is too little.
 _OVER_FAIR = 0.02
@@ -214,8 +211,7 @@ def problem_of(
     least_weights = _LEAST_WEIGHT * weights
     heads = np.outer(shares, np.bincount(columns, minlength=width))
     heads_weights = _HEADS_WEIGHT / np.maximum(heads, 1.0)
-    coarse = 1 + _FEW_TO_CHOOSE / groups if groups > _HANDFUL else 1.0
-    weights[:, -1] *= SIZE_WEIGHT * coarse * max(1.0, np.sqrt(width - 1))
+    weights[:, -1] *= SIZE_WEIGHT * max(1.0, np.sqrt(width - 1))
     if measured is None:
         measured = np.arange(len(shares)) > 0
     few_weights = np.full_like(targets, _FEW_WEIGHT)

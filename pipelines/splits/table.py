@@ -110,8 +110,12 @@ def split_table(
     _require_values(path, groups, columns["group"])
     labels = _labels(path, table.column(columns["labels"]), columns["labels"], label_separator)
     keys, keyed = as_text(ids), as_text(groups)
-    kept = None if keep is None else kept_rows(keep, columns["id"], keys)
+    kept, absent = None, 0
+    if keep is not None:
+        kept, absent = kept_rows(keep, columns["id"], keys)
     splits, notes = stratified_split(Items(keys, [keyed], labels), ratios, seed, effort, kept)
+    if absent:
+        notes = [*notes, f"--keep {keep}: {absent} of its rows are not in {path}; ids are compared as text"]
     found = pa.array(splits, pa.string())
     result = pa.table({columns["id"]: ids, "split": found})
     result = result.take(pc.array_sort_indices(keys)).combine_chunks()
@@ -124,13 +128,17 @@ def split_table(
     return result, notes, {"groups": keyed, "labels": labels, "splits": found}
 
 
-def kept_rows(keep: str, id_name: str, ids: pa.Array) -> pa.Array:
-    """What an earlier split says of some ids: string (ids,), null where it says nothing.
+def kept_rows(keep: str, id_name: str, ids: pa.Array) -> tuple[pa.Array, int]:
+    """What an earlier split says of some ids: string (ids,), null where it says nothing; and how many of its rows
+    are not among them.
 
     Raises:
         UsageError, DataError: see `keep.read_kept`.
     """
-    return kept_splits(read_kept(keep, None, "--keep", id_name), DEFAULT_SCHEME, 0, ids)
+    table = read_kept(keep, None, "--keep", id_name)
+    found = kept_splits(table, DEFAULT_SCHEME, 0, ids)
+    listed = int(pc.sum(pc.equal(table.column("scheme"), DEFAULT_SCHEME)).as_py() or 0)
+    return found, listed - (len(found) - found.null_count)
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:

@@ -154,6 +154,8 @@ def _bridging(
         held = sets.rows[number]
         if sets.recordings[number] >= 0:
             held = np.array([row for row in held.tolist() if row not in leaving], np.int64)
+            if not len(held):
+                continue
             held = _apart_from_most(tracks, held, kept, found, weight)
         leaving.update((row, members) for row in held.tolist() if kept[row] < 0)
     return leaving

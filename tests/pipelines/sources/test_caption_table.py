@@ -306,3 +306,16 @@ def test_lists_in_cells(cell: Any, separator: str | None, expected: list[str]) -
 def test_what_is_no_list_is_refused_and_never_run(cell: Any) -> None:
     with pytest.raises(ValueError, match=r"no list|not a list|not text"):
         cell_list(cell, None)
+
+
+def test_a_table_of_which_nothing_can_be_read_says_why(tmp_path: Path, command: Any) -> None:
+    folder = tmp_path / "table"
+    folder.mkdir()
+    (folder / "captions.csv").write_bytes(
+        "track_id,artist,title,path,caption\nt1,Beyoncé,x,1.mp3,words\n".encode("latin-1")
+    )
+    args = ["build", "production_music", "--set", f"source.path={folder}", "--out", tmp_path / "out"]
+    ran = command(*args, "--only", "tags,splits")
+    assert ran.code in (1, 2)
+    assert len(ran.err.splitlines()[-1:]) == 1 and "captions.csv" in ran.err.splitlines()[-1]
+    assert "exclusions.parquet" not in ran.err

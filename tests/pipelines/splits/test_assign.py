@@ -440,3 +440,44 @@ def test_seeds_give_other_splits() -> None:
     rows = [row(f"t{n:03d}", f"a{n // 3}", tags=("rock",) if n % 5 else ("pop",)) for n in range(300)]
     found = [tuple(splits_of(rows, seed=seed, folds=3).values()) for seed in range(3)]
     assert len(set(found)) == 3
+
+
+def test_a_refused_recording_whose_rows_all_leave_for_their_credits_is_no_error() -> None:
+    """Two artists of one recording, both crediting a third, in groups that are too large to be one."""
+    rows = [row(f"{name}{n:03d}", name) for name in "abc" for n in range(40)]
+    rows += [row(f"z{name}", name, "duo", with_=("c",)) for name in "ab"]
+    found = run(rows)
+    splits = by_id(rows, found)
+    assert [splits["za"], splits["zb"]].count("none") >= 1
+    for one in "abc":
+        assert len({splits[f"{one}{n:03d}"] for n in range(40)}) == 1
+
+
+def test_without_a_train_the_largest_split_is_learnt_from() -> None:
+    """`test` is searched before `dev`, and nobody's tracks and students may not be near it."""
+    ratios = {"test": 0.2, "dev": 0.8}
+    rows = [row(f"t{n:02d}", f"a{n}") for n in range(40)]
+    rows += [row(f"u{n:02d}", f"a{n}", tags=(), caption=None) for n in range(40)] + [row("v", NOBODY)]
+    splits = splits_of(rows, ratios=ratios)
+    assert splits["v"] == "dev"
+    assert {splits[f"t{n:02d}"] for n in range(40)} == {"dev", "test"}
+    for n in range(40):
+        assert splits[f"u{n:02d}"] == ("student" if splits[f"t{n:02d}"] == "dev" else "none")
+
+
+def test_where_nobody_is_kept_in_test_nobody_new_is_a_student() -> None:
+    rows = [row(f"t{n:02d}", f"a{n}") for n in range(20)] + [
+        row("u0", NOBODY),
+        row("u1", NOBODY, tags=(), caption=None),
+    ]
+    kept = {f"t{n:02d}": "train" for n in range(20)}
+    assert by_id(rows, run(rows, kept={**kept, "u0": "test"}))["u1"] == "none"
+    assert by_id(rows, run(rows, kept={**kept, "u0": "train"}))["u1"] == "student"
+
+
+def test_how_many_of_the_kept_tracks_are_here_is_told() -> None:
+    rows = [row(f"t{n:02d}", f"a{n}") for n in range(20)]
+    notes = run(rows, kept={"t00": "test", "x": "train", "y": "train"}).notes
+    assert "1 tracks keep their splits, 19 are new; 2 of the 3 that are kept are not here" in notes
+    notes = run(rows, kept={"x": "train"}).notes
+    assert "0 tracks keep their splits, 20 are new; 1 of the 1 that are kept are not here" in notes

@@ -124,6 +124,17 @@ def test_split_names_are_free_and_ratios_may_miss_1_by_a_thousandth(
         assert name in ran.out
 
 
+@pytest.mark.parametrize("name", ["none", "student", "extra"])
+def test_names_with_a_meaning_of_their_own_are_refused(
+    name: str, rows: Rows, tmp_path: Path, command: Command
+) -> None:
+    source = save(rows, tmp_path / "t.parquet")
+    ran = command(
+        "split", source, "--out", tmp_path / "o.parquet", *COLUMNS, "--ratio", "train=0.5", "--ratio", f"{name}=0.5"
+    )
+    assert (ran.code, f"{name!r} has a meaning of its own" in ran.err) == (2, True)
+
+
 def test_a_label_separator_may_be_several_signs_and_blanks_are_cut(tmp_path: Path, command: Command) -> None:
     (tmp_path / "t.csv").write_text(
         "track,artist,tags\n" + "".join(f"{n},{n},{'rock ;;  pop;;' if n % 2 else ';; jazz'}\n" for n in range(40))

@@ -133,3 +133,46 @@ def test_what_cannot_be_kept_is_told(tmp_path: Path, command: Command) -> None:
         assert ran.code == code
         assert ran.err.splitlines()[-1].startswith("tracklore: ")
         assert told in ran.err.splitlines()[-1]
+
+
+def test_what_cannot_be_kept_costs_no_split_that_stood(tmp_path: Path, command: Command) -> None:
+    source, out = release(tmp_path / "tsv", range(12)), tmp_path / "out"
+    assert command(*words(source, out)).code == 0
+    before = splits_of(out)
+    wrong = tmp_path / "wrong.parquet"
+    pq.write_table(pa.table({"track_id": ["track_0000000"], "split": ["dev"]}), wrong)
+    assert command(*words(source, out, "--keep", str(wrong))).code == 2
+    pq.write_table(pa.table({"track_id": ["track_0000000"]}), wrong)
+    assert command(*words(source, out, "--keep", str(wrong))).code == 1
+    assert splits_of(out) == before
+    assert command("audit", out).code == 0
+
+
+def test_a_table_kept_for_other_ids_is_told(tmp_path: Path, command: Command) -> None:
+    rows = [{"track": n, "artist": f"a{n // 5}", "tags": ["x"]} for n in range(50)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    kept = pa.table({"track": [f"{n:03d}" for n in range(50)], "split": ["train"] * 50})
+    pq.write_table(kept, tmp_path / "kept.parquet")
+    args = ["split", tmp_path / "t.parquet", "--out", tmp_path / "o.parquet", *COLUMNS, *RATIOS]
+    ran = command(*args, "--keep", tmp_path / "kept.parquet")
+    assert ran.code == 0
+    assert "50 of its rows are not in" in ran.out + ran.err
+
+
+def test_an_export_of_what_was_kept_says_how_to_rebuild_it(tmp_path: Path, command: Command) -> None:
+    source, old, out = release(tmp_path / "tsv", range(24)), tmp_path / "old", tmp_path / "out"
+    assert command(*words(source, old)).code == 0
+    kept = ("--set", "splits.seed=5", "--keep", str(old / "splits.parquet"))
+    assert command(*words(source, out, *kept)).code == 0
+    assert command("export", out, "--out", tmp_path / "ids", "--ids-only").code == 0
+    text = (tmp_path / "ids/README.md").read_text()
+    (line,) = [line.strip() for line in text.splitlines() if line.strip().startswith("tracklore build")]
+    place = {
+        "manifest.yaml": str(tmp_path / "ids/manifest.yaml"),
+        "source.path=SOURCE": f"source.path={source}",
+        "DATA": str(tmp_path / "again"),
+        "THIS_FOLDER/splits.parquet": str(tmp_path / "ids/splits.parquet"),
+    }
+    ran = command(*(place.get(word, word) for word in line.split()[1:]))
+    assert ran.code == 0, ran.err
+    assert command("verify", tmp_path / "again", "--against", tmp_path / "ids").code == 0
