@@ -51,6 +51,9 @@ def export_ids(data: Store, out: Store) -> Mapping[str, int]:
     if SPLITS.filename not in files:
         raise UsageError(f"{data.root}: the dataset has no splits; make them with tracklore build --only splits")
     _require_ours(out, receipt.name)
+    for name in (SPLITS.filename, PAIRS.filename):
+        if name in files and data.sha256(name) != files[name].sha256:
+            raise DataError(f"{data.root}/{name}: is not what the receipt lists; tracklore build --check mends it")
     out.remove(EXPORT_FILE)  # the last to be written: what has none is no whole export
     rows = {SPLITS.filename: SPLITS.write(out, SPLITS.read(data))}
     if PAIRS.filename in files:

@@ -154,3 +154,12 @@ def test_what_cannot_be_exported_or_written_is_told(
     ran = command("verify", built, "--against", export)
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
     assert "is of 'another'" in ran.err
+
+
+def test_splits_that_were_changed_by_hand_are_not_exported(data: Path, tmp_path: Path, command: Command) -> None:
+    store = Store(str(data))
+    SPLITS.write(store, SPLITS.read(store).slice(1))
+    ran = command("export", data, "--out", tmp_path / "changed", "--ids-only")
+    assert ran.code == 1
+    assert "splits.parquet: is not what the receipt lists" in ran.err
+    assert not (tmp_path / "changed/export.json").exists()
