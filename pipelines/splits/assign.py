@@ -333,13 +333,14 @@ def _settled(tracks: Tracks, where: Codes, shares: Floats, labelled: Mask, gone:
     if nobody >= 0:
         # Nobody's tracks are learnt from, unless some are kept where it is measured.
         measured[nobody] = bool((held.codes[tracks.artists == nobody] > 0).any())
-    learnt = np.zeros(len(tracks.artist_ids), np.bool_)
-    learnt[tracks.artists[where == 0]] = True
+    lies = np.zeros((len(tracks.artist_ids), len(shares)), np.bool_)
+    lies[tracks.artists[where >= 0], where[where >= 0]] = True
     rows, artists = tracks.credit_rows, tracks.credit_artists
     by_nobody = (tracks.artists[rows] == nobody) & ~held.given[rows]
     for crosses, how in (
         (measured[artists] & (where[rows] == 0), "measured on"),
-        (learnt[artists] & (where[rows] > 0), "learnt from"),
+        # Only beside kept tracks of nobody; the last column is read for -1, and not used.
+        ((where[rows] > 0) & (lies.sum(axis=1)[artists] > lies[artists, where[rows]]), "in another split"),
     ):
         tied = by_nobody & crosses
         for row, artist in zip(rows[tied].tolist(), artists[tied].tolist(), strict=True):

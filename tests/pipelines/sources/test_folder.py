@@ -189,6 +189,14 @@ def test_a_csv_that_is_wrong_names_its_row(
     assert "metadata.csv" in str(caught.value)
 
 
+def test_years_as_pandas_writes_them_are_read(play: Play, music: Path, context: SourceContext) -> None:
+    for number in range(2):
+        play(music / f"{number}.flac", pitch=300 + number)
+    (music / "metadata.csv").write_bytes(b"path,artist,year\n0.flac,x,2004.0\n1.flac,y,nan\n")
+    rows = {row["artist_name"]: row["year"] for row in by_id(read(context, music)).values()}
+    assert rows == {"x": 2004, "y": None}
+
+
 def test_a_folder_that_cannot_be_is_told_with_the_key(music: Path, context: SourceContext) -> None:
     with pytest.raises(UsageError, match=r"source\.path: is required; set it with --set source\.path=DIR"):
         Folder(FolderSettings(kind="folder"), context)

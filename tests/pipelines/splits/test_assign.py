@@ -481,3 +481,13 @@ def test_how_many_of_the_kept_tracks_are_here_is_told() -> None:
     assert "1 tracks keep their splits, 19 are new; 2 of the 3 that are kept are not here" in notes
     notes = run(rows, kept={"x": "train"}).notes
     assert "0 tracks keep their splits, 20 are new; 1 of the 1 that are kept are not here" in notes
+
+
+def test_nobodys_new_tracks_in_test_credit_nobody_who_is_learnt_from() -> None:
+    """Nobody is kept in test, so what is new of nobody goes there, too."""
+    rows = [row(f"t{n:02d}", f"a{n}") for n in range(20)]
+    rows += [row("u", NOBODY), *(row(f"v{n:02d}", NOBODY, with_=(f"a{n}",)) for n in range(20))]
+    splits = by_id(rows, run(rows, kept={"u": "test"}))
+    assert {splits[f"t{n:02d}"] for n in range(20)} >= {"train"}
+    for n in range(20):
+        assert splits[f"v{n:02d}"] in ("none", splits[f"t{n:02d}"])
