@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pipelines.directory import only_build, remove_work, require_ours
 from pipelines.engine import Engine
 from pipelines.features.base import feature_of
+from pipelines.features.media import SourceMedia
 from pipelines.features.stage import FeatureStage
 from pipelines.progress import Reporter
 from pipelines.sources.base import Source, SourceContext, source_class
@@ -96,12 +97,32 @@ def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) ->
         request.out, request.base, request.engine, reporter, trust_stamps=not request.check, dry_run=dry_run
     )
     source = cls(settings, context)
-    return [
+    media = SourceMedia(source)
+    stages = [
         SourceStage(source),
         TagsStage(),
         SplitsStage(),
-        *(FeatureStage(feature, source) for feature in features),
-    ], source
+        *(FeatureStage(feature, media) for feature in features),
+    ]
+    return in_order(stages), source
+
+
+def in_order(stages: Sequence[Stage]) -> list[Stage]:
+    """Every stage behind those that it reads; else in the order given.
+
+    Raises:
+        ValueError: stages that wait for each other, a fault of ours.
+    """
+    ordered: list[Stage] = []
+    waiting = list(stages)
+    while waiting:
+        there = {stage.name for stage in ordered}
+        ready = next((stage for stage in waiting if there.issuperset(stage.after)), None)
+        if ready is None:
+            raise ValueError(f"{shown(stage.name for stage in waiting)}: stages that wait for each other")
+        waiting.remove(ready)
+        ordered.append(ready)
+    return ordered
 
 
 def selected_names(stages: Sequence[Stage], only: Sequence[str]) -> set[str]:

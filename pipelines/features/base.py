@@ -4,46 +4,47 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.discovery import modules_that_define
+from pipelines.features.media import MediaKind, MediaRef
 from schemas.errors import UsageError, suggest
-from schemas.manifest import FeatureSection, validated
+from schemas.manifest import FeatureSection, Name, validated
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
 
 
 class FeatureSettings(BaseModel):
-    """The keys of one feature in a manifest; each kind adds its own."""
+    """The keys of one feature in a manifest; each kind adds its own. `splits` says nothing of the tensors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
-
-
-@dataclass(frozen=True)
-class AudioRef:
-    """The sound of a track: the file, and the part of it that is the track."""
-
-    track_id: str
-    uri: str
-    start_s: float = 0.0
-    end_s: float | None = None
+    splits: tuple[Name, ...] = Field(
+        default=(),
+        description="compute it for the tracks of these splits of the scheme default; () for all",
+    )
 
 
 class Feature(ABC):
     """One feature as a manifest asks for it. Must be cheap to build; `prepare` loads what is heavy.
 
+    A track takes two steps. `clips` reads its file, where a decoder may hang or die. `finish` works on the clips of
+    several tracks at once, in the process that holds a model; most features have nothing left to do there.
+
     Attributes:
         VERSION: raised when the tensors of the same settings change.
         Settings: its keys in the manifest.
+        MEDIA: which file of a track `clips` is given.
+        BATCH: how many tracks `finish` is given at once, at most.
     """
 
     VERSION: ClassVar[int]
     Settings: ClassVar[type[FeatureSettings]]
+    MEDIA: ClassVar[MediaKind] = "audio"
+    BATCH: ClassVar[int] = 1
 
     def __init__(self, name: str, settings: Any) -> None:
         self.name = name
@@ -55,15 +56,22 @@ class Feature(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Called once a process, before `clips`."""
+        """Called once in each process that calls `clips`, before it does."""
 
     @abstractmethod
-    def clips(self, audio: Store, ref: AudioRef) -> list[Clip]:
-        """The clips of one track, segment by segment. Called from several threads.
+    def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
+        """The clips of one track, segment by segment. Called from several threads or processes.
 
         Raises:
             pipelines.features.decode.ExcludedError: the track cannot have the feature.
         """
+
+    def finish(self, tracks: list[list[Clip]]) -> list[list[Clip]]:
+        """Turn what `clips` gave of up to `BATCH` tracks into what is stored, track by track in the same order.
+
+        Called from one thread of the process that writes the shard; what is heavy is loaded here, once a process.
+        """
+        return tracks
 
     @abstractmethod
     def clip_bytes(self) -> int:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.features.base import AudioRef, Feature, FeatureSettings
+from pipelines.features.base import Feature, FeatureSettings
+from pipelines.features.media import MediaRef
 from schemas.errors import UsageError, suggest
 from schemas.reasons import Reason
 from schemas.shards import Clip, FeatureSpec
@@ -75,7 +76,10 @@ class LogMel(Feature):
         self._local = threading.local()
 
     def spec(self) -> FeatureSpec:
-        settings = {**self.settings.model_dump(mode="json"), **self._preset.model_dump(mode="json")}
+        settings = {
+            **self.settings.model_dump(mode="json", exclude={"splits"}),
+            **self._preset.model_dump(mode="json"),
+        }
         hop_s = self._preset.hop / self._preset.rate
         content = {**settings, "feature_version": self.VERSION, "hop_s": hop_s, "unit": "dB"}
         return FeatureSpec(self.name, "float16", (-1, self._preset.mels), content)
@@ -89,12 +93,12 @@ class LogMel(Feature):
         # The threads of a task share the cores; a second level of threads would make results depend on them.
         torch.set_num_threads(1)
 
-    def clips(self, audio: Store, ref: AudioRef) -> list[Clip]:
+    def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
         from pipelines.features.decode import ExcludedError, Window, decode
 
         settings = self.settings
         window = Window(settings.clip_s, settings.position, ref.start_s, ref.end_s)
-        samples, start_s = decode(audio, ref.uri, window, self._preset.rate)
+        samples, start_s = decode(media, ref.uri, window, self._preset.rate)
         seconds = len(samples) / self._preset.rate
         if seconds < settings.min_s or len(samples) < self._preset.n_fft:
             raise ExcludedError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pipelines.features.base import AudioRef, Feature, feature_of
+from pipelines.features.base import Feature, feature_of
 from pipelines.features.decode import ExcludedError
+from pipelines.features.media import MediaRef
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
 from schemas.errors import TrackloreError
@@ -31,12 +33,12 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     shared = context.shared
     feature = feature_of(shared["name"], FeatureSection.model_validate(shared["section"]), "feature")
     feature.prepare()
-    audio = Store(shared["audio"])
-    refs = [AudioRef(*track[:4]) for track in spec["tracks"]]
+    media = Store(shared["media"])
+    refs = [MediaRef(*track) for track in spec["tracks"]]
     exclusions: list[list[str]] = []
     meta = {"feature": feature.name, "digest": spec["digest"], "exclusions": exclusions}
     with writing_shard(context.out, spec["path"], feature.spec(), meta) as writer:
-        for ref, outcome in zip(refs, _computed(feature, audio, refs, context), strict=True):
+        for ref, outcome in zip(refs, _finished(feature, _computed(feature, media, refs, context)), strict=True):
             if isinstance(outcome, ExcludedError):
                 exclusions.append([ref.track_id, str(outcome.reason), outcome.detail])
                 continue
@@ -51,13 +53,13 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _computed(feature: Feature, audio: Store, refs: list[AudioRef], context: TaskContext) -> Iterator[Outcome]:
+def _computed(feature: Feature, media: Store, refs: list[MediaRef], context: TaskContext) -> Iterator[Outcome]:
     """The outcome of each track in order, computed a few ahead of where the writer stands."""
     progress = counter(context.label)
 
-    def one(ref: AudioRef) -> Outcome:
+    def one(ref: MediaRef) -> Outcome:
         try:
-            return feature.clips(audio, ref)
+            return feature.clips(media, ref)
         except ExcludedError as excluded:
             return excluded
         except (TrackloreError, ImportError, MemoryError):
@@ -76,3 +78,11 @@ def _computed(feature: Feature, audio: Store, refs: list[AudioRef], context: Tas
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _finished(feature: Feature, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """The outcomes in the same order, the clips among them finished a batch of tracks at a time."""
+    iterator = iter(outcomes)
+    while batch := list(itertools.islice(iterator, feature.BATCH)):
+        found = iter(feature.finish([outcome for outcome in batch if not isinstance(outcome, ExcludedError)]))
+        yield from (outcome if isinstance(outcome, ExcludedError) else next(found) for outcome in batch)

@@ -2,62 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipelines.features.base import Feature
+from pipelines.features.media import Media, MediaRef
 from pipelines.features.quiet import quiet_decoders
-from pipelines.sources.base import Source
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
 from schemas.digests import digest_of
 from schemas.errors import DataError, UsageError
+from schemas.reasons import Reason
 from schemas.receipt import FileEntry, FunnelStep
 from schemas.shards import read_shard_meta, shard_count, shard_is_whole, shard_of, shard_path
 from schemas.store import Store
-from schemas.tables import EXCLUSIONS, TRACKS
+from schemas.tables import EXCLUSIONS, SPLITS
+from schemas.tables.splits import DEFAULT_SCHEME
 
 
 class FeatureStage(Stage):
-    """Computes one feature for every track of the source; splits and tags do not matter to it."""
+    """Computes one feature for every track that has the media; splits matter to it only when it names some."""
 
     version = 1
-    after = ("source",)
 
-    def __init__(self, feature: Feature, source: Source) -> None:
+    def __init__(self, feature: Feature, media: Media) -> None:
         self.name = f"features.{feature.name}"
+        self.after = (*media.after, "splits") if feature.settings.splits else media.after
         self._feature = feature
-        self._source = source
+        self._media = media
 
     def settings(self, context: BuildContext) -> Any:
-        spec = self._feature.spec()
-        return {"spec": dict(spec.settings), "dtype": spec.dtype, "shape": list(spec.shape)}
+        spec, splits = self._feature.spec(), self._feature.settings.splits
+        tensors = {"spec": dict(spec.settings), "dtype": spec.dtype, "shape": list(spec.shape)}
+        return {**tensors, "splits": sorted(splits)} if splits else tensors
 
     def repairable(self) -> bool:
         return True
 
     def preflight(self, context: BuildContext) -> None:
-        self._audio(context)
+        self._store(context)
+        unknown = set(self._feature.settings.splits) - set(context.manifest.splits.ratios)
+        if unknown:
+            raise UsageError(
+                f"{context.where}: features.{self._feature.name}.splits: {shown(sorted(unknown))} is no split of "
+                f"splits.ratios ({', '.join(context.manifest.splits.ratios)})"
+            )
         self._feature.prepare()
 
-    def _audio(self, context: BuildContext) -> Store:
-        audio = self._source.audio()
-        if audio is None:
-            raise UsageError(
-                f"{context.where}: features.{self._feature.name} needs sound; set source.audio, or build with "
-                "--only tags,splits"
-            )
-        return audio
+    def _store(self, context: BuildContext) -> Store:
+        store = self._media.store()
+        if store is None:
+            needs = {"audio": "sound", "video": "pictures"}[self._feature.MEDIA]
+            raise UsageError(f"{context.where}: features.{self._feature.name} needs {needs}; {self._media.way_out}")
+        return store
 
     def run(self, context: BuildContext) -> StageResult:
-        audio, out = self._audio(context), context.out
-        tracks = TRACKS.read(out).to_pylist()
-        without = [track["track_id"] for track in tracks if not track["audio_uri"]]
-        if without:
-            raise DataError(f"tracks.parquet: {len(without)} tracks name no audio file: {shown(without)}")
-        count = context.receipt.shards or shard_count(len(tracks))
-        tasks = self._tasks(context, tracks, count)
+        store, out = self._store(context), context.out
+        refs, without = self._media.refs(out, self._feature.MEDIA)
+        if not refs:
+            raise DataError(
+                f"{self.name}: none of {len(without)} tracks names a file ({shown(without)}); {self._media.way_out}"
+            )
+        count = context.receipt.shards or shard_count(len(refs) + len(without))
+        if self._feature.settings.splits:
+            wanted = tracks_in(out, self._feature.settings.splits)
+            refs = [ref for ref in refs if ref.track_id in wanted]
+            without = [track for track in without if track in wanted]
+        tasks = self._tasks(context, refs, count)
         entries, excluded, missing = self._standing(context, tasks)
         work = TaskSet(
             self.name,
@@ -66,7 +82,7 @@ class FeatureStage(Stage):
             {
                 "name": self._feature.name,
                 "section": context.manifest.features[self._feature.name].model_dump(mode="json"),
-                "audio": audio.root,
+                "media": store.root,
             },
         )
         with quiet_decoders() if context.engine.is_local else nullcontext():
@@ -76,29 +92,29 @@ class FeatureStage(Stage):
             entries[result["path"]] = FileEntry.model_validate({key: result[key] for key in keys})
             excluded.extend(result["exclusions"])
         names = ("id", "reason", "detail")
+        excluded.extend([track, str(Reason.NO_AUDIO), self._media.way_out] for track in without)
         rows = [{"stage": self.name, **dict(zip(names, row, strict=True))} for row in excluded]
         clips = sum(entry.rows for entry in entries.values())
         left = len({row["id"] for row in rows})
         return StageResult(
             dict(sorted(entries.items())),
             [
-                FunnelStep(step="with sound", tracks=len(tracks)),
-                FunnelStep(step="in shards", tracks=len(tracks) - left),
+                FunnelStep(step="with sound", tracks=len(refs) + len(without)),
+                FunnelStep(step="in shards", tracks=len(refs) + len(without) - left),
             ],
             [f"{clips} clips in {count} shards, {human_bytes(sum(e.bytes for e in entries.values()))}"],
             EXCLUSIONS.from_rows(rows),
             shards=count,
         )
 
-    def _tasks(self, context: BuildContext, tracks: list[dict[str, Any]], count: int) -> list[Task]:
+    def _tasks(self, context: BuildContext, refs: list[MediaRef], count: int) -> list[Task]:
         """One task a shard. Its digest changes with its own tracks and the settings, and with nothing else."""
         members: list[list[list[Any]]] = [[] for _ in range(count)]
         contents: list[list[Any]] = [[] for _ in range(count)]
-        for track in sorted(tracks, key=lambda track: track["track_id"]):
-            shard = shard_of(track["track_id"], count)
-            part = [track["start_s"] or 0.0, track["end_s"]]
-            members[shard].append([track["track_id"], track["audio_uri"], *part])
-            contents[shard].append([track["track_id"], track["audio_sha256"] or track["audio_uri"], *part])
+        for ref in refs:
+            shard = shard_of(ref.track_id, count)
+            members[shard].append([ref.track_id, ref.uri, ref.start_s, ref.end_s])
+            contents[shard].append([ref.track_id, ref.sha256 or ref.uri, ref.start_s, ref.end_s])
         settings = [self.version, self.settings(context)]
         tasks = []
         for shard in range(count):
@@ -141,3 +157,13 @@ class FeatureStage(Stage):
             return f"about {human_bytes(self._feature.clip_bytes())} a track"
         shards = context.receipt.shards or shard_count(tracks)
         return f"{tracks} clips in {shards} shards, about {human_bytes(tracks * self._feature.clip_bytes())}"
+
+
+def tracks_in(out: Store, splits: Collection[str]) -> set[str]:
+    """The tracks that lie in one of the splits of the scheme `default`."""
+    table = SPLITS.read(out)
+    wanted = pc.and_(
+        pc.equal(table.column("scheme"), DEFAULT_SCHEME),
+        pc.is_in(table.column("split"), value_set=pa.array(sorted(splits), pa.string())),
+    )
+    return set(table.filter(wanted).column("track_id").to_pylist())

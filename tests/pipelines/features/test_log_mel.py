@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from pipelines.features.base import AudioRef, Feature, feature_of
+from pipelines.features.base import Feature, feature_of
 from pipelines.features.decode import ExcludedError
 from pipelines.features.log_mel import LogMel
+from pipelines.features.media import MediaRef
 from schemas.errors import UsageError
 from schemas.manifest import FeatureSection
 from schemas.reasons import Reason
@@ -56,7 +57,7 @@ def test_silence_takes_the_floor() -> None:
 def test_a_clip_says_where_it_starts_and_the_spec_what_it_is(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", sound(40), 16_000)
     mel = feature()
-    clip = mel.clips(Store(str(tmp_path)), AudioRef("a", "a.flac"))[0]
+    clip = mel.clips(Store(str(tmp_path)), MediaRef("a", "a.flac"))[0]
     assert (clip.track_id, clip.segment, clip.start_s) == ("a", 0, 5.0)
     assert clip.data.shape == (3001, 128) and clip.data.dtype == np.float16
     spec = mel.spec()
@@ -86,7 +87,7 @@ def test_a_clip_says_where_it_starts_and_the_spec_what_it_is(tmp_path: Path) -> 
 def test_what_holds_no_music_is_excluded(tmp_path: Path, samples: npt.NDArray[np.float32], reason: Reason) -> None:
     soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
     with pytest.raises(ExcludedError) as raised:
-        feature().clips(Store(str(tmp_path)), AudioRef("a", "a.wav"))
+        feature().clips(Store(str(tmp_path)), MediaRef("a", "a.wav"))
     assert raised.value.reason is reason
     assert "a.wav" in raised.value.detail
 
