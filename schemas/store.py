@@ -149,6 +149,12 @@ class Store:
         """Open a file for reading bytes."""
         return cast(BinaryIO, self._located[0].open(self.full(relative), "rb"))
 
+    def open_random(self, relative: str) -> BinaryIO:
+        """Open a file to read small parts of it: a remote one gives what is asked for, and nothing ahead."""
+        fs = self._located[0]
+        ahead = {} if isinstance(fs, LocalFileSystem) else {"cache_type": "none"}
+        return cast(BinaryIO, fs.open(self.full(relative), "rb", **ahead))
+
     def read_bytes(self, relative: str) -> bytes:
         """The whole file."""
         with self.open(relative) as stream:
