@@ -1,9 +1,9 @@
-"""Clips a second and core: our shard reader in random order against WebDataset, MosaicML Streaming, HF datasets and,
-as the limit, a plain memory map.
+"""Clips a second and core: our shard reader in random order against WebDataset, MosaicML Streaming, HF datasets
+and, as the limit, a plain memory map.
 
-The same clips (30 s of log-mel, 3000 x 128 float16) lie in our shards, in tars of .npy, in MDS, in an Arrow file and in
-one .npy. Every side reads a random clip, cuts 9.92 s at a random place and copies them into a batch, in one thread,
-from warm files. The sides take turns; medians are compared.
+The same clips (30 s of log-mel, 3000 x 128 float16) lie in our shards, in tars of .npy, in MDS, in an Arrow file
+and in one .npy. Every side reads a random clip, cuts 9.92 s at a random place and copies them into a batch, in one
+thread, from warm files. The sides take turns; medians are compared.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The peers' side of `benchmarks.reader`, run by the peers' own interpreter; imports nothing of Tracklore.
 
-`write FOLDER` writes the clips of FOLDER/clips.npy as WebDataset tars, as MDS and as a dataset of HF datasets. `serve
-FOLDER` answers lines of `PEER READS FRAMES` on standard input with crops a second on standard output.
+`write FOLDER` writes the clips of FOLDER/clips.npy as WebDataset tars, as MDS and as a dataset of HF datasets.
+`serve FOLDER` answers lines of `PEER READS FRAMES` on standard input with crops a second on standard output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Crops a second from an object store on loopback, each request late by 20 ms, against the same store without delay.
+"""Crops a second from an object store on loopback, each request late by 20 ms, against the same without delay.
 
 What is late is hidden by asking ahead: several batches are in work while one is used. The store (moto) is slow by
 itself, so the rates say nothing of real stores; their ratio says how much of the delay is left.
@@ -31,6 +31,7 @@ SERVER = Path(__file__).parents[1] / "tests" / "object_server.py"
 CLIPS, FRAMES, CROP, BATCH = 32, 3000, 992, 16
 STEPS, ROUNDS, LATE_S = 24, 3, 0.02
 THREADS, DEPTH = 4, 8
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def run() -> list[Result]:
@@ -61,8 +62,7 @@ def object_store(latency_s: float) -> Iterator[str]:
 
 def _reader(address: str) -> ClipReader:
     """Write random clips there, and open them."""
-    values = {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "DEFAULT_REGION": "us-east-1"}
-    with patch.dict(os.environ, {f"AWS_{name}": value for name, value in values.items()}):
+    with patch.dict(os.environ, {"AWS_ENDPOINT_URL": address, **CREDENTIALS}):
         # The file system that fsspec would remember is the other store's.
         fsspec.filesystem("s3", skip_instance_cache=True)
         type(fsspec.filesystem("s3")).clear_instance_cache()
