@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from schemas.errors import UsageError
 from schemas.manifest import Name, Section, parse_yaml, validated, with_settings
+from train.data.text import Relation, Representation
 
 Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 SplitNames = Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -42,7 +43,9 @@ class DataSection(Section):
 class TextSection(Section):
     """How a track is put into words at each step (TTMR 2.3)."""
 
-    representation: Literal["tag", "sentence", "stochastic"] = "stochastic"
+    representation: Representation = Field(
+        default="stochastic", description="vocabulary: every track against every tag, as classification needs"
+    )
     separator: str = ", "
     max_length: int = Field(default=64, ge=4, description="tokens; longer texts are cut")
     vocabulary: int = Field(default=2000, ge=30, description="size of a vocabulary trained here")
@@ -70,22 +73,12 @@ class AudioModel(Section):
         return self
 
 
-class TextModel(Section):
-    """The text encoder: `pretrained` by hub id or local path, or `small`, trained from nothing."""
+class TextModel(BaseModel):
+    """The text encoder. `kind` names the module of `train.models.texts` that knows the other keys."""
 
-    kind: Literal["pretrained", "small"] = "pretrained"
-    name: str = Field(default="bert-base-uncased", description="of pretrained: a hub id or a local folder")
-    width: int = Field(default=128, ge=1, description="of small, as the next four")
-    layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=4, ge=1)
-    feed_forward: int = Field(default=256, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
-    @model_validator(mode="after")
-    def _fits(self) -> TextModel:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} does not divide over {self.heads} heads")
-        return self
+    kind: str = "pretrained"
 
 
 class ModelSection(Section):
@@ -121,16 +114,29 @@ class TrainingSection(Section):
 
     batch_size: int = Field(default=64, ge=2, description="tracks a step over all devices together")
     epochs: int = Field(default=100, ge=1)
-    positives: Literal["diagonal", "equal", "implied"] = Field(
-        default="equal",
-        description="which texts are true of a track: its own; also those that say the same; "
-        "also those whose tags it has",
+    chunk: int | None = Field(
+        default=None, ge=1, description="tracks that a device embeds at once, where not all fit; null for all"
+    )
+    positives: tuple[Relation, ...] = Field(
+        default=("equal",),
+        description="which other tracks' texts are true of a track as well: those that say the same (equal), those "
+        "whose tags it has (implied), those of the same recording or artist; diagonal for none",
+    )
+    masked: tuple[Relation, ...] = Field(
+        default=(), description="which other tracks' texts are neither true nor untrue of a track"
     )
     validate_every: int = Field(default=1, ge=1, description="epochs")
     patience: int | None = Field(default=20, ge=1, description="validations without a better one; null for never")
     log_every: int = Field(default=50, ge=1, description="steps")
     checkpoint_every: int = Field(default=500, ge=1, description="steps")
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("positives", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if value == "diagonal":
+            return ()
+        return (value,) if isinstance(value, str) else value
 
 
 class MachineSection(Section):
@@ -195,21 +201,53 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     Raises:
         UsageError: not found, not YAML, a key that is not known or a value out of bounds.
     """
+    content, where = _content(name)
+    return recipe_of(with_settings(content, settings), where)
+
+
+def _content(name: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], str]:
+    """A recipe's keys over those of the recipe that it `extends`.
+
+    A section with a `kind` of its own replaces the other's, whose keys another kind does not know.
+    """
     text, where = recipe_text(name)
     content = parse_yaml(text, where)
     if not isinstance(content, dict):
         raise UsageError(f"{where}: a recipe is a mapping of keys, such as name: and data:")
-    return recipe_of(with_settings(content, settings), where)
+    if where in above:
+        raise UsageError(f"{where}: extends: {' extends '.join((*above, where))}")
+    base = content.pop("extends", None)
+    if base is None:
+        return content, where
+    if not isinstance(base, str):
+        raise UsageError(f"{where}: extends: is the name of a recipe, not {base!r}")
+    beside = Path(where).parent / base
+    found, _ = _content(str(beside) if beside.is_file() else base, (*above, where))
+    found.pop("description", None)
+    return _over(found, content), where
+
+
+def _over(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in content.items():
+        below = base.get(key)
+        merged[key] = value
+        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
+            merged[key] = _over(below, value)
+    return merged
 
 
 def recipe_of(content: Mapping[str, Any], where: str) -> Recipe:
     """Validate a recipe, the objective's own section included, and fill in every default."""
+    from train.models.texts import text_settings
     from train.objectives import objective_settings
 
     recipe = validated(Recipe, content, where)
-    resolved = objective_settings(recipe.objective.model_dump(), where)
-    section = ObjectiveSection.model_validate(resolved.model_dump())
-    return recipe.model_copy(update={"objective": section})
+    objective = objective_settings(recipe.objective.model_dump(), where)
+    text = text_settings(recipe.model.text.model_dump(), where)
+    model = recipe.model.model_copy(update={"text": TextModel.model_validate(text.model_dump())})
+    section = ObjectiveSection.model_validate(objective.model_dump())
+    return recipe.model_copy(update={"objective": section, "model": model})
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

@@ -206,3 +206,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
     root = tmp_path_factory.mktemp("trained") / "run"
     cli.train("demo", str(dataset), str(root), settings=[*SMALL, "training.epochs=40", "optimiser.lr=0.005"])
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of random weights, saved as published ones are."""
+    import torch
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    from train.data.vocabulary import train_wordpiece
+
+    root = tmp_path_factory.mktemp("tiny-bert")
+    tokenizer = train_wordpiece([*TAG_NAMES, "calm piano", "loud drums"], 200)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    BertModel(config).save_pretrained(root)
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(root)
+    return root

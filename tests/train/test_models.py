@@ -20,7 +20,11 @@ from train.data.vocabulary import learn_pieces, prepared, train_wordpiece, unkno
 from train.loop.schedule import lr_factor
 from train.models.audio import AudioEncoder
 from train.models.norm import GlobalBatchNorm2d
-from train.models.text import load_pretrained
+from train.models.texts import Words
+from train.models.texts import glove as glove_text
+from train.models.texts import tags as tags_text
+from train.models.texts.glove import read_glove
+from train.models.texts.pretrained import load_pretrained
 from train.recipe import load_recipe
 
 
@@ -89,28 +93,78 @@ def test_weights_that_are_nowhere_end_in_a_way_out() -> None:
         load_pretrained("./no-such-bert")
 
 
-def test_a_pretrained_encoder_loads_from_a_local_path(tmp_path: Path) -> None:
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+def test_a_pretrained_encoder_loads_from_a_local_path(tiny_bert: Path) -> None:
+    from transformers import AutoModel
 
-    tokenizer = train_wordpiece(["calm piano", "loud drums"], 60)
-    config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    model = BertModel(config)
-    model.save_pretrained(tmp_path)
-    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(tmp_path)
-    loaded = load_pretrained(str(tmp_path))
+    loaded = load_pretrained(str(tiny_bert))
     assert loaded.config["model_type"] == "bert" and "_name_or_path" not in loaded.config
-    assert loaded.tokenizer.encode("calm piano").ids == tokenizer.encode("calm piano").ids
-    name = "embeddings.word_embeddings.weight"
+    assert loaded.tokenizer.encode("calm piano").tokens == ["[CLS]", "calm", "piano", "[SEP]"]
+    name, model = "embeddings.word_embeddings.weight", AutoModel.from_pretrained(str(tiny_bert))
     torch.testing.assert_close(loaded.body.state_dict()[name], model.state_dict()[name])
     assert not any("pooler" in name for name, _ in loaded.body.named_parameters())
+
+
+def glove(folder: Path, *lines: str) -> str:
+    """A file in GloVe's format."""
+    (folder / "glove.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return str(folder / "glove.txt")
+
+
+def words_of(*said: str) -> Words:
+    return Words(said, (), 100, 64)
+
+
+def test_a_glove_text_is_the_mean_of_its_projected_words(tmp_path: Path) -> None:
+    file = glove(tmp_path, "the 1 0 0", ", 0 1 0", "rare 5 5 5", "hip-hop 1 2 4", "café 0 -1 3", "jazz 2 0 1")
+    made = glove_text.new(glove_text.Settings(file=file, words=1), words_of("Hip-Hop, café", "jazz"), 4)
+    assert made.config == {"words": 4, "width": 3}  # the first line, and what is said; not what is rare
+    encoder, tokenizer = made.encoder, prepared(made.tokenizer, 64)
+    assert isinstance(encoder, glove_text.GloveEncoder)
+    encoded = tokenizer.encode_batch(["hip-hop, CAFÉ", "jazz unheard-of", "rare"])
+    ids, mask = (torch.tensor([getattr(e, key) for e in encoded]) for key in ("ids", "attention_mask"))
+    with torch.inference_mode():
+        found = encoder(ids, mask)
+        vectors = torch.tensor([[1.0, 2, 4], [0, -1, 3], [2, 0, 1]])
+        each = encoder.project(encoder.norm(vectors))
+    torch.testing.assert_close(found, torch.stack([each[:2].mean(0), each[2], torch.zeros(4)]))
+    assert [name for name, _ in encoder.named_parameters()] == ["norm.weight", "norm.bias", "project.weight"]
+    other = glove_text.again(made.config, 4)
+    other.load_state_dict(encoder.state_dict())  # what a run holds is all that it takes
+    torch.testing.assert_close(other(ids, mask), found)
+
+
+def test_a_word_with_spaces_is_read_from_the_right(tmp_path: Path) -> None:
+    words, vectors = read_glove(glove(tmp_path, "a 1 2", ". . . 3 4", "b 5 6"), {". . .", "b"}, 1)
+    assert words == ["a", ". . .", "b"] and vectors.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a 1 2", "b 1 x"], "line 2 is not a word and 2 numbers"),
+        (["a 1 2", "b nan 1"], "line 2 is not a word and 2 numbers"),
+        (["a", "b"], "line 1 is not a word and 0 numbers"),
+        (["x 1 2", "y 1 2"], "holds none of the dataset's words"),
+    ],
+)
+def test_another_file_than_gloves_is_refused(lines: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_glove(glove(tmp_path, *lines), {"a", "b"}, 5)
+    with pytest.raises(UsageError, match=r"is required; give GloVe's text file by --set model\.text\.file=FILE"):
+        read_glove(None, {"a"}, 5)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_glove(str(tmp_path / "nowhere.txt"), {"a"}, 5)
+
+
+def test_the_score_of_a_centroid_is_its_dot_product() -> None:
+    made = tags_text.new(tags_text.Settings(), Words((), ("Rock", "hip hop", "jazz"), 100, 64), 6)
+    tokenizer = prepared(made.tokenizer, 64)
+    encoded = tokenizer.encode_batch(["hip hop", "rock", "polka"])
+    ids, mask = (torch.tensor([getattr(e, key) for e in encoded]) for key in ("ids", "attention_mask"))
+    found = made.encoder(ids, mask)
+    weights = dict(made.encoder.named_parameters())["centroids"]  # in the order of the sorted tags
+    torch.testing.assert_close(found, torch.stack([weights[0], weights[2], torch.zeros(6)]))
+    assert not made.encoder.unit
 
 
 TEXTS = ["calm piano", "Loud Drums, fast", "lo-fi hip hop", "café del mar", "80s synth pop"] * 3

@@ -28,14 +28,14 @@ def test_ttmr_is_the_published_configuration() -> None:
     assert (recipe.optimiser.lr, recipe.optimiser.warmup_epochs) == (5e-5, 10)
     assert recipe.objective.model_dump()["temperature"] == 0.2
     assert (recipe.text.representation, recipe.text.max_length) == ("stochastic", 64)
-    assert recipe.model.text.name == "bert-base-uncased"
+    assert recipe.model.text.model_dump()["name"] == "bert-base-uncased"
 
 
 def test_settings_override() -> None:
     recipe = load_recipe(
         "ttmr", ["model.text.name=/models/bert", "objective.temperature=0.1", "data.train=[train]"]
     )
-    assert recipe.model.text.name == "/models/bert"
+    assert recipe.model.text.model_dump()["name"] == "/models/bert"
     assert recipe.objective.model_dump()["temperature"] == 0.1
     assert recipe.data.train == ("train",)
 
@@ -48,7 +48,10 @@ def test_settings_override() -> None:
         (["model.audio.heads=3"], r"model\.audio: width 128 does not divide over 3 heads"),
         (["model.audio.channels=[8]"], r"1 channels and 3 pools"),
         (["objective.temperature=-1"], r"objective\.temperature: .*greater than 0"),
-        (["objective.kind=triplet"], r"no objective 'triplet'"),
+        (["objective.kind=triplets"], r"no objective 'triplets'; did you mean 'triplet'"),
+        (["objective.kind=triplet"], r"objective\.temperature: unknown key"),
+        (["model.text.kind=glov"], r"no text encoder 'glov'; did you mean 'glove'"),
+        (["model.text.heads=3"], r"model\.text: width 64 does not divide over 3 heads"),
         (["data.test=[train]"], r"split 'train' stands in two"),
         (["data"], r"--set data: write"),
     ],

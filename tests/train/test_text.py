@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.text import DrawnText, TextSource, draw_text, relation_of
+from train.data.text import DrawnText, Relation, TextSource, draw_text, related
 
 TAGS = ("calm", "drums", "fast", "piano")
 NAMES = st.lists(st.sampled_from("abcdef"), unique=True, max_size=5).map(tuple)
@@ -63,32 +63,50 @@ def test_without_tags_the_caption_is_the_text() -> None:
         draw_text(TextSource("t", (), None), "tag", seed=0, epoch=0)
 
 
-def true_of(source: TextSource, own: DrawnText, other: DrawnText, positives: str) -> bool:
+RELATIONS: tuple[Relation, ...] = ("equal", "implied", "recording", "artist")
+
+
+def true_of(source: TextSource, own: DrawnText, of: TextSource, other: DrawnText, relation: str) -> bool:
     """The definition, one pair at a time."""
     same = other.key == own.key
     implied = bool(other.tags) and set(other.tags) <= set(source.tags)
-    return {"diagonal": False, "equal": same, "implied": same or implied}[positives]
+    return {
+        "equal": same,
+        "implied": same or implied,
+        "recording": source.recording_id is not None and source.recording_id == of.recording_id,
+        "artist": source.artist_id is not None and source.artist_id == of.artist_id,
+    }[relation]
+
+
+WHO = st.sampled_from([None, "a", "b", "c"])
 
 
 @given(
-    tracks=st.lists(st.tuples(NAMES, st.sampled_from(["x", "y"])), min_size=1, max_size=8),
-    positives=st.sampled_from(["diagonal", "equal", "implied"]),
+    tracks=st.lists(st.tuples(NAMES, st.sampled_from(["x", "y"]), WHO, WHO), min_size=1, max_size=8),
+    relations=st.sets(st.sampled_from(RELATIONS)),
     epoch=st.integers(0, 20),
 )
-def test_the_relation_is_its_definition(
-    tracks: list[tuple[tuple[str, ...], str]], positives: str, epoch: int
+def test_a_relation_is_its_definition(
+    tracks: list[tuple[tuple[str, ...], str, str | None, str | None]], relations: set[Relation], epoch: int
 ) -> None:
-    sources = [TextSource(f"t{i}", tags, caption) for i, (tags, caption) in enumerate(tracks)]
+    sources = [TextSource(f"t{number}", *track) for number, track in enumerate(tracks)]
     texts = [draw_text(source, "stochastic", seed=0, epoch=epoch) for source in sources]
     expected = [
-        [i == j or true_of(sources[i], texts[i], texts[j], positives) for j in range(len(texts))]
+        [
+            i == j or any(true_of(sources[i], texts[i], sources[j], texts[j], relation) for relation in relations)
+            for j in range(len(texts))
+        ]
         for i in range(len(texts))
     ]
-    found = relation_of(sources, texts, positives)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found, np.array(expected))
+    np.testing.assert_array_equal(related(sources, texts, relations), np.array(expected))
 
 
 def test_the_order_of_tags_does_not_make_two_texts_differ() -> None:
     sources = [TextSource("a", ("x", "y"), None), TextSource("b", ("x", "y", "z"), None)]
     texts = [DrawnText("y, x", ("x", "y")), DrawnText("x, y", ("x", "y"))]
-    assert relation_of(sources, texts, "equal").all()
+    assert related(sources, texts, ["equal"]).all()
+
+
+def test_where_every_track_is_held_against_every_tag_none_has_a_text() -> None:
+    with pytest.raises(ValueError, match="whole vocabulary"):
+        draw_text(TextSource("t", ("x",), None), "vocabulary", seed=0, epoch=0)

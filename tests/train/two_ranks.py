@@ -12,17 +12,20 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from train.loop.accumulate import accumulated_backward
 from train.loop.launch import launched
 from train.models.audio import AudioEncoder
 from train.models.network import Network
-from train.models.text import TextEncoder, body_of, small_config
-from train.objectives.info_nce import Objective, Settings
+from train.models.texts.small import small_config
+from train.models.texts.tags import Centroids
+from train.models.texts.transformer import TextEncoder, body_of
+from train.objectives import known_objectives, objective_module
 from train.recipe import MachineSection
 
 TRACKS, CROPS, FRAMES, BANDS = 8, 2, 32, 16
 
 
-def network() -> Network:
+def network(kind: str) -> Network:
     """A small network without dropout, equal in every process."""
     torch.manual_seed(0)
     audio = AudioEncoder(
@@ -41,32 +44,55 @@ def network() -> Network:
         std=1.0,
     )
     config = small_config(vocabulary=20, width=16, layers=1, heads=2, feed_forward=16, max_length=8, dropout=0.0)
-    return Network(audio, TextEncoder(body_of(config), 8), Objective(Settings()))
+    module = objective_module(kind)
+    text = Centroids(TRACKS, 8) if kind == "bce" else TextEncoder(body_of(config), 8)
+    return Network(audio, text, module.Objective(module.Settings()), shares_texts=kind == "bce")
 
 
 def work(fabric: Any, folder: str) -> None:
-    """One forward and backward of the global batch; keep gradients, batch-norm statistics and the loss."""
-    whole = network()
+    """For every objective, one forward and backward of the global batch, whole and in chunks."""
+    kept: dict[str, torch.Tensor] = {}
+    for kind in known_objectives():
+        for mode, chunk in (("train", None), ("eval", None), ("chunks", 3)):
+            found = gradients(fabric, kind, chunk, training=mode == "train")
+            kept |= {f"{kind}/{mode}/{name}": tensor for name, tensor in found.items()}
+    if fabric.global_rank == 0:
+        content = {name: tensor.contiguous() for name, tensor in kept.items()}
+        save_file(content, Path(folder) / f"grads-{fabric.world_size}.safetensors")
+
+
+def gradients(fabric: Any, kind: str, chunk: int | None, *, training: bool) -> dict[str, torch.Tensor]:
+    """What one step leaves in the network, whole or in chunks of so many tracks."""
+    whole = network(kind)
     model = fabric.setup(whole)
+    whole.train(training)
     generator = torch.Generator().manual_seed(1)
     mels = torch.randn(TRACKS * CROPS, FRAMES, BANDS, generator=generator)
     mels *= torch.linspace(0.2, 3, TRACKS * CROPS)[
         :, None, None
     ]  # ranks that differ show unsynchronised statistics
-    ids = torch.randint(0, 20, (TRACKS, 5), generator=generator)
     relation = torch.eye(TRACKS, dtype=torch.bool)
     relation[0, 5] = relation[6, 1] = True  # positives across ranks
+    ignored = torch.zeros_like(relation)
+    ignored[2, 7] = True
     part = TRACKS // fabric.world_size
     mine = slice(fabric.global_rank * part, (fabric.global_rank + 1) * part)
+    ids = torch.randint(0, 20, (TRACKS, 5), generator=generator)[mine]
+    if kind == "bce":
+        ids = torch.arange(2, 2 + TRACKS)[:, None]
+    noise = torch.rand(2, TRACKS * CROPS, generator=generator)
     heard = slice(mine.start * CROPS, mine.stop * CROPS)
-    loss = model(mels[heard], ids[mine], torch.ones_like(ids[mine]), relation, CROPS)
-    fabric.backward(loss)
-    if fabric.global_rank == 0:
-        kept = {f"grad.{n}": p.grad for n, p in whole.named_parameters() if p.grad is not None}
-        kept |= {f"buffer.{n}": b.float() for n, b in whole.named_buffers() if "running" in n}
-        kept["loss"] = loss.detach()
-        content = {name: tensor.contiguous() for name, tensor in kept.items()}
-        save_file(content, Path(folder) / f"grads-{fabric.world_size}.safetensors")
+    known = {"relation": relation, "ignored": ignored, "noise": noise}
+    tensors = {"mels": mels[heard], "ids": ids, "mask": torch.ones_like(ids), **known}
+    if chunk is None:
+        loss = model(tensors, CROPS)
+        fabric.backward(loss)
+    else:
+        loss = accumulated_backward(whole, tensors, CROPS, chunk, seeded=lambda _: None)
+    kept = {f"grad.{n}": p.grad for n, p in whole.named_parameters() if p.grad is not None}
+    kept |= {f"buffer.{n}": b.float() for n, b in whole.named_buffers() if "running" in n}
+    kept["loss"] = loss.detach()
+    return {name: tensor.clone() for name, tensor in kept.items()}
 
 
 if __name__ == "__main__":

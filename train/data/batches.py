@@ -11,9 +11,11 @@ from tokenizers import Tokenizer
 
 from train.data.order import EpochOrder
 from train.data.reader import Array, ClipReader, ClipRef, centre_crop, random_crop
-from train.data.text import DrawnText, Positives, Representation, TextSource, draw_text, relation_of
+from train.data.text import DrawnText, Relation, Representation, TextSource, draw_text, labels_of, related
 
 VALIDATION_EPOCH = 0
+TRUE: tuple[Relation, ...] = ("implied",)
+"""What is told of: the other tracks' texts that a track's own tags bear out."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,22 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Batch:
-    """One rank's part of a global batch of N tracks with C crops each.
+    """One rank's part of a global batch.
 
     Attributes:
         track_ids: of the whole global batch, (N,).
-        mels: this rank's crops, (n * C, frames, bands), a track's crops side by side.
-        tokens: this rank's texts, (n, length).
-        relation: of the whole global batch, bool (N, N); see `relation_of`.
-        crops: C.
+        tensors: what the network is called with, by name. For audio and text: this rank's crops `mels`
+            (n * C, frames, bands), a track's crops side by side; its texts `ids` and `mask` (n, length), or
+            (M, length) where all tracks share M texts; and of the whole global batch what
+            `train.objectives.base.Pairs` holds.
+        crops: C, rows of `mels` a track.
+        figures: what the history tells of the batches, by name.
     """
 
     track_ids: tuple[str, ...]
-    mels: Array
-    tokens: Tokens
-    relation: npt.NDArray[np.bool_]
+    tensors: dict[str, Array]
     crops: int
+    figures: dict[str, float]
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:
@@ -60,8 +63,10 @@ class Batcher:
         tokenizer: cuts and pads.
         frames: length of a crop.
         crops: crops a track and step.
-        representation, separator, positives: see `train.data.text`.
-        seed: of crops and texts.
+        representation, separator: see `train.data.text`.
+        vocabulary: the tags that every track is held against, where the representation is `vocabulary`.
+        positives, masked: relations that make a text true of a track, and that make it neither true nor untrue.
+        seed: of crops, texts and noise.
     """
 
     reader: ClipReader
@@ -71,38 +76,71 @@ class Batcher:
     crops: int
     representation: Representation
     separator: str
-    positives: Positives
+    vocabulary: tuple[str, ...]
+    positives: tuple[Relation, ...]
+    masked: tuple[Relation, ...]
     seed: int
 
     def training(self, order: EpochOrder, epoch: int, step: int) -> Batch:
         """A step's batch: random crops, drawn texts."""
-        chosen = order.batch(epoch, step)
-        sources = [self.sources[item] for item in chosen]
-        texts = [self.text(source, epoch) for source in sources]
+        sources = [self.sources[item] for item in order.batch(epoch, step)]
         cut = [
             random_crop(self.clips(source), self.frames, seed=self.seed, epoch=epoch, number=number)
             for source in sources[order.local]
             for number in range(self.crops)
         ]
-        return Batch(
-            tuple(source.track_id for source in sources),
-            self.reader.read(cut),
-            tokenize(self.tokenizer, [text.text for text in texts[order.local]]),
-            relation_of(sources, texts, self.positives),
-            self.crops,
-        )
+        texts = None if self.shares_texts else [self.text(source, epoch) for source in sources]
+        spoken = self.vocabulary if texts is None else [text.text for text in texts[order.local]]
+        tokens = tokenize(self.tokenizer, spoken)
+        pairs, figures = self.pairs(sources, texts, (epoch, step))
+        tensors = {"mels": self.reader.read(cut), "ids": tokens.ids, "mask": tokens.mask, **pairs}
+        return Batch(tuple(source.track_id for source in sources), tensors, self.crops, figures)
+
+    @property
+    def shares_texts(self) -> bool:
+        """Whether all tracks are held against the same texts."""
+        return self.representation == "vocabulary"
+
+    def pairs(
+        self, sources: Sequence[TextSource], texts: Sequence[DrawnText] | None, key: tuple[int, ...]
+    ) -> tuple[dict[str, Array], dict[str, float]]:
+        """What is known of the pairs of a global batch, and what to tell of it.
+
+        Args:
+            texts: one a track, or None where all share the vocabulary.
+            key: what the noise is a function of, beside the seed.
+
+        Returns:
+            `relation`, `ignored`, `noise` as in `train.objectives.base.Pairs`; and how many other tracks' texts are
+            true of a track, on average, and how many of these the objective takes for untrue.
+        """
+        if texts is None:
+            relation = labels_of(sources, {tag: column for column, tag in enumerate(self.vocabulary)})
+            ignored, figures = np.zeros_like(relation), {}
+        else:
+            relation = related(sources, texts, self.positives)
+            ignored = related(sources, texts, self.masked) & ~relation
+            true = related(sources, texts, TRUE)
+            figures = {
+                "true_of_others": float(true.sum() / len(texts) - 1),
+                "false_negatives": float((true & ~relation & ~ignored).sum() / len(texts)),
+            }
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, *key])))
+        noise = generator.random((2, max(relation.shape) * self.crops), np.float32)
+        return {"relation": relation, "ignored": ignored, "noise": noise}, figures
 
     def validation(self, items: Sequence[int]) -> tuple[Array, Tokens]:
-        """Centre crops (N, frames, bands) and fixed texts of some tracks."""
+        """Centre crops (N, frames, bands) and fixed texts of some tracks; or the texts that all share."""
         sources = [self.sources[item] for item in items]
         mels = self.reader.read([centre_crop(self.clips(source), self.frames) for source in sources])
-        texts = [self.text(source, VALIDATION_EPOCH).text for source in sources]
-        return mels, tokenize(self.tokenizer, texts)
+        texts = [self.text(source, VALIDATION_EPOCH).text for source in sources] if not self.shares_texts else ()
+        return mels, tokenize(self.tokenizer, texts or self.vocabulary)
 
-    def validation_relation(self, items: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """The relation among tracks and fixed texts of a validation batch, bool (N, N)."""
+    def validation_pairs(self, items: Sequence[int], number: int) -> dict[str, Array]:
+        """What is known of the pairs of validation batch `number`."""
         sources = [self.sources[item] for item in items]
-        return relation_of(sources, [self.text(s, VALIDATION_EPOCH) for s in sources], self.positives)
+        texts = None if self.shares_texts else [self.text(source, VALIDATION_EPOCH) for source in sources]
+        return self.pairs(sources, texts, (VALIDATION_EPOCH, number, 1))[0]
 
     def text(self, source: TextSource, epoch: int) -> DrawnText:
         """The text of a track in an epoch."""

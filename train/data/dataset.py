@@ -13,7 +13,7 @@ from schemas.receipt import FileEntry, require_receipt
 from schemas.shards import FeatureSpec
 from schemas.store import Store
 from schemas.table import TableSchema
-from schemas.tables import LABELS, SPLITS
+from schemas.tables import LABELS, SPLITS, TRACKS
 from train.data.joined import JoinedReader
 from train.data.reader import ClipReader
 from train.data.text import TextSource
@@ -116,10 +116,20 @@ class Dataset:
     def texts(self) -> Mapping[str, TextSource]:
         """Tags and caption by track id; empty strings count as none."""
         rows = self.read(LABELS)
+        known = self._identities()
         return {
-            track: TextSource(track, tuple(tags), caption.strip() or None if caption else None)
+            track: TextSource(
+                track, tuple(tags), caption.strip() or None if caption else None, *known.get(track, (None, None))
+            )
             for track, tags, caption in zip(rows["track_id"], rows["tags"], rows["caption"], strict=True)
         }
+
+    def _identities(self) -> dict[str, tuple[str | None, str | None]]:
+        """Recording and artist by track id."""
+        if not self.has(TRACKS):
+            return {}
+        rows = self.read(TRACKS, ["track_id", "recording_id", "artist_id"])
+        return dict(zip(rows["track_id"], zip(rows["recording_id"], rows["artist_id"], strict=True), strict=True))
 
     def split_of(self, scheme: str, fold: int) -> dict[str, str]:
         """Split by track id.

@@ -6,7 +6,7 @@ uniform permutation of them, and keeps the first K.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,17 +15,19 @@ import numpy.typing as npt
 
 from schemas.digests import stable_hash
 
-Representation = Literal["tag", "sentence", "stochastic"]
-Positives = Literal["diagonal", "equal", "implied"]
+Representation = Literal["tag", "sentence", "stochastic", "vocabulary"]
+Relation = Literal["equal", "implied", "recording", "artist"]
 
 
 @dataclass(frozen=True)
 class TextSource:
-    """What a track can be said to be: its tags, or for want of them its caption."""
+    """What a track can be said to be: its tags, or for want of them its caption; and what else it is one with."""
 
     track_id: str
     tags: tuple[str, ...]
     caption: str | None
+    recording_id: str | None = None
+    artist_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ def draw_text(
     in 1…L and joins K tags drawn without replacement. A track without tags is said by its caption.
 
     Raises:
-        ValueError: neither tags nor a caption.
+        ValueError: neither tags nor a caption; or `vocabulary`, where a track has no text of its own.
     """
     tags = source.tags
+    if representation == "vocabulary":
+        raise ValueError("every track is held against the whole vocabulary; none has a text")
     if not tags:
         if not source.caption:
             raise ValueError(f"{source.track_id}: neither tags nor a caption")
@@ -70,29 +74,50 @@ def draw_text(
     return DrawnText(separator.join(drawn), tuple(sorted(drawn)))
 
 
-def relation_of(
-    sources: Sequence[TextSource], texts: Sequence[DrawnText], positives: Positives
+def related(
+    sources: Sequence[TextSource], texts: Sequence[DrawnText], relations: Collection[Relation]
 ) -> npt.NDArray[np.bool_]:
-    """Which texts are true of which tracks, bool (N, N): row i a track, column j the text drawn for track j.
+    """Which texts are, by any of the relations, true of which tracks: bool (N, N), row i a track, column j the text
+    drawn for track j. A track's own text always is.
 
-    `diagonal`: a track's own text only. `equal`: also every text that says the same as its own. `implied`: every
-    text whose tags the track has, since "piano" drawn for another track is no untruth about this one.
+    `equal`: the text says the same as the track's own. `implied`: that, or the track has all tags of the text,
+    since "piano" drawn for another track is no untruth about this one. `recording`, `artist`: the text's track is
+    the same recording, or by the same artist.
     """
-    count = len(texts)
-    relation = np.eye(count, dtype=np.bool_)
-    if positives == "diagonal":
-        return relation
-    numbers: dict[tuple[str, ...], int] = {}
-    keys = np.array([numbers.setdefault(text.key, len(numbers)) for text in texts])
-    relation |= keys[:, None] == keys[None, :]
-    if positives == "equal":
-        return relation
-    columns = {tag: i for i, tag in enumerate(sorted({tag for text in texts for tag in text.tags}))}
-    said = np.zeros((count, len(columns)), np.float32)
-    held = np.zeros((count, len(columns)), np.float32)
-    for row, (source, text) in enumerate(zip(sources, texts, strict=True)):
-        said[row, [columns[tag] for tag in text.tags]] = 1
-        held[row, [columns[tag] for tag in source.tags if tag in columns]] = 1
-    stated = said.sum(axis=1)
-    relation |= (held @ said.T == stated[None, :]) & (stated[None, :] > 0)
+    relation = np.eye(len(texts), dtype=np.bool_)
+    if "equal" in relations or "implied" in relations:
+        relation |= _same([text.key for text in texts])
+    if "recording" in relations:
+        relation |= _same([source.recording_id for source in sources])
+    if "artist" in relations:
+        relation |= _same([source.artist_id for source in sources])
+    if "implied" in relations:
+        relation |= _implied(sources, texts)
     return relation
+
+
+def _same(keys: Sequence[Hashable | None]) -> npt.NDArray[np.bool_]:
+    """Which keys are equal; None equals nothing."""
+    numbers: dict[Hashable, int] = {}
+    found = np.array([-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys])
+    same: npt.NDArray[np.bool_] = (found[:, None] == found[None, :]) & (found >= 0)[:, None]
+    return same
+
+
+def _implied(sources: Sequence[TextSource], texts: Sequence[DrawnText]) -> npt.NDArray[np.bool_]:
+    columns = {tag: i for i, tag in enumerate(sorted({tag for text in texts for tag in text.tags}))}
+    held = labels_of(sources, columns).astype(np.float32)
+    said = np.zeros((len(texts), len(columns)), np.float32)
+    for row, text in enumerate(texts):
+        said[row, [columns[tag] for tag in text.tags]] = 1
+    stated = said.sum(axis=1)
+    implied: npt.NDArray[np.bool_] = (held @ said.T == stated[None, :]) & (stated[None, :] > 0)
+    return implied
+
+
+def labels_of(sources: Sequence[TextSource], columns: Mapping[str, int]) -> npt.NDArray[np.bool_]:
+    """Which tags the tracks have, bool (N, len(columns)); tags without a column are left out."""
+    held = np.zeros((len(sources), len(columns)), np.bool_)
+    for row, source in enumerate(sources):
+        held[row, [columns[tag] for tag in source.tags if tag in columns]] = True
+    return held

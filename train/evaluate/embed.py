@@ -49,8 +49,13 @@ class Embedder:
         self.tokenizer: Tokenizer = tokenizer
         self.network: Network = network.to(self.device).eval()
 
+    @property
+    def knows_tags_only(self) -> bool:
+        """Whether the model was taught tags as classes, so that a sentence means nothing to it."""
+        return self.network.shares_texts
+
     def texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit embeddings of texts, (N, D)."""
+        """Embeddings of texts, (N, D); of unit length but for centroids."""
         parts = [np.zeros((0, self.recipe.model.embedding), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(texts), CROPS_AT_ONCE):

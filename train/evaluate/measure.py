@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.errors import UsageError
 from schemas.tables import PAIRS, TAGS
 from train.data.dataset import Dataset
 from train.data.reader import ClipReader
+from train.data.text import labels_of
+from train.data.vocabulary import unknown_only
+from train.evaluate.annotated import best_f1_thresholds, overlap_scores
 from train.evaluate.embed import Embedder, Vectors, check_feature, unwatched
 from train.evaluate.retrieval import pairs_metrics
 from train.evaluate.tagging import tagging_metrics
+from train.models.texts.words import SPECIAL
 from train.run import METRICS, Run
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """Answers sentences for a model that knows tags only; see `train.evaluate.annotated`.
+
+    Attributes:
+        tags: of the model's vocabulary.
+        centroids: (tags, D).
+        thresholds: (tags,), fitted on the valid split.
+    """
+
+    tags: list[str]
+    centroids: Vectors
+    thresholds: npt.NDArray[np.float64]
+
+    def scores(self, captions: list[str], audio: Vectors, track_ids: list[str]) -> npt.NDArray[np.float64]:
+        """(captions, tracks)."""
+        return overlap_scores(captions, audio @ self.centroids.T >= self.thresholds, self.tags, track_ids)
+
+
+def _annotator(
+    dataset: Dataset, reader: ClipReader, embedder: Embedder, splits: Mapping[str, str], notes: list[str]
+) -> Annotator:
+    names = set(embedder.recipe.data.valid)
+    texts = dataset.texts
+    tracks = sorted(t for t, split in splits.items() if split in names and t in reader.clips and t in texts)
+    vocabulary = embedder.tokenizer.get_vocab()
+    tags = sorted((tag for tag in vocabulary if tag not in SPECIAL), key=vocabulary.__getitem__)
+    centroids = embedder.texts(tags)
+    labels = labels_of([texts[track] for track in tracks], {tag: column for column, tag in enumerate(tags)})
+    thresholds = best_f1_thresholds(embedder.tracks(reader, tracks) @ centroids.T, labels)
+    never = int(np.isinf(thresholds).sum())
+    if never:
+        notes.append(f"{never} tags are on no valid track, so no track is annotated with them.")
+    return Annotator(tags, centroids, thresholds)
 
 
 def measure(run: Run, data: str, advance: Callable[[int, int], None] = unwatched) -> dict[str, Any]:
@@ -46,12 +88,13 @@ def measure(run: Run, data: str, advance: Callable[[int, int], None] = unwatched
     vectors = embedder.tracks(reader, heard, lambda more: advance(more, len(heard)))
     rows = {track: row for row, track in enumerate(heard)}
     notes: list[str] = []
+    annotator = _annotator(dataset, reader, embedder, splits, notes) if embedder.knows_tags_only else None
     metrics = {
         "split": "+".join(recipe.data.test),
         "data": {key: dataset.identity(recipe.data.feature, reader.spec)[key] for key in ("name", "manifest")},
         "tracks": len(heard),
         "tracks_without_clip": len(in_split) - len(heard),
-        "retrieval": _retrieval(dataset, reader, embedder, vectors, rows, splits, notes),
+        "retrieval": _retrieval(dataset, reader, embedder, vectors, rows, splits, notes, annotator),
         "tagging": _tagging(dataset, embedder, vectors, rows, notes),
         "notes": notes,
     }
@@ -67,6 +110,7 @@ def _retrieval(
     rows: Mapping[str, int],
     splits: Mapping[str, str],
     notes: list[str],
+    annotator: Annotator | None,
 ) -> dict[str, Any] | None:
     if not dataset.has(PAIRS):
         notes.append("The dataset has no pairs.parquet, so retrieval is not measured.")
@@ -84,8 +128,12 @@ def _retrieval(
         notes.append(f"{outside} retrieval pairs are not of the test split and are left out.")
     captions = [caption for _, caption in usable]
     audio = vectors[[rows[track] for track, _ in usable]]
+    if annotator is None:
+        scores = embedder.texts(captions) @ audio.T
+    else:
+        scores = annotator.scores(captions, audio, [track for track, _ in usable])
     return {
-        **pairs_metrics(audio, embedder.texts(captions), captions),
+        **pairs_metrics(scores, captions),
         "without_clip": sum(track not in reader.clips for track, _ in pairs),
         "outside_split": outside,
         "ties": "what is not relevant ranks first",
@@ -95,15 +143,19 @@ def _retrieval(
 def _tagging(
     dataset: Dataset, embedder: Embedder, vectors: Vectors, rows: Mapping[str, int], notes: list[str]
 ) -> dict[str, Any] | None:
-    vocabulary = dataset.read(TAGS, ["tag", "category"]) if dataset.has(TAGS) else {"tag": [], "category": []}
+    table = dataset.read(TAGS, ["tag", "category"]) if dataset.has(TAGS) else {"tag": [], "category": []}
+    known = [not unknown_only(embedder.tokenizer, tag) for tag in table["tag"]]
+    if not all(known):
+        notes.append(
+            f"{known.count(False)} tags are unknown to the model's vocabulary and are left out of tagging."
+        )
+    vocabulary = {name: [v for v, k in zip(column, known, strict=True) if k] for name, column in table.items()}
     texts = dataset.texts
     tagged = [track for track in rows if track in texts and texts[track].tags]
     if not vocabulary["tag"] or not tagged:
         notes.append("The test tracks have no tags, so tagging is not measured.")
         return None
     columns = {tag: column for column, tag in enumerate(vocabulary["tag"])}
-    labels = np.zeros((len(tagged), len(columns)), np.bool_)
-    for row, track in enumerate(tagged):
-        labels[row, [columns[tag] for tag in texts[track].tags if tag in columns]] = True
+    labels = labels_of([texts[track] for track in tagged], columns)
     scores = vectors[[rows[track] for track in tagged]] @ embedder.texts(vocabulary["tag"]).T
     return tagging_metrics(scores, labels, vocabulary["category"])

@@ -65,15 +65,14 @@ def first_of_each(captions: list[str]) -> list[int]:
     return [i for i, caption in enumerate(captions) if not (caption in seen or seen.add(caption))]  # type: ignore[func-returns-value]
 
 
-def pairs_metrics(audio: Matrix, text: Matrix, captions: list[str]) -> dict[str, Any]:
-    """Metrics of fixed pairs; row i of `audio` (N, D), `text` (N, D) and `captions` are one pair, by `pair_id`.
+def pairs_metrics(scores: Matrix, captions: list[str]) -> dict[str, Any]:
+    """Metrics of fixed pairs; row i and column i of `scores` (N, N) are the caption and the track of pair i.
 
     The main figures are those of the pairs whose caption did not occur before, so that each query has one right
     answer. Beside them, over all pairs: `with_duplicates`, where every track under the query's caption is a hit,
     and `strict`, where only the pair's own is.
     """
     kept = first_of_each(captions)
-    scores = text @ audio.T
     numbers = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     keys = np.array([numbers[caption] for caption in captions])
     main = scores[np.ix_(kept, kept)]

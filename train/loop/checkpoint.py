@@ -8,6 +8,7 @@ numbers from (seed, step, rank), so nothing else is needed to go on exactly. No 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ class Progress:
         bad: validations since the best.
         finished: all epochs done, or patience ran out.
         history: rows as `history.jsonl` holds them.
-        running: sum of the losses since the last logged row, and how many.
+        running: of the loss and the batches' figures, the sum since the last logged row and how many, by name.
     """
 
     step: int = 0
@@ -41,7 +42,19 @@ class Progress:
     bad: int = 0
     finished: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
-    running: tuple[float, int] = (0.0, 0)
+    running: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, figures: Mapping[str, float]) -> None:
+        """Count a step's figures."""
+        for name, value in figures.items():
+            total, count = self.running.get(name, (0.0, 0))
+            self.running[name] = (total + value, count + 1)
+
+    def means(self) -> dict[str, float]:
+        """The figures' means since the last call."""
+        found = {name: total / count for name, (total, count) in self.running.items()}
+        self.running = {}
+        return found
 
 
 def model_bytes(network: nn.Module) -> bytes:
@@ -76,9 +89,10 @@ def restore(store: Store, path: str, network: nn.Module, optimiser: torch.optim.
         length = int.from_bytes(raw[:8], "little")
         content = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["progress"])
         running = content.pop("running")
-        progress = Progress(**content, running=(float(running[0]), int(running[1])))
+        sums = {name: (float(total), int(count)) for name, (total, count) in running.items()}
+        progress = Progress(**content, running=sums)
         network.load_state_dict(_below("model.", tensors))
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{where}: cannot be resumed from ({reason}); train again into another --out") from error
     moments = _below("optimiser.", tensors)

@@ -15,10 +15,10 @@ from train.data.dataset import Dataset, Selection
 from train.data.reader import ClipReader
 from train.data.statistics import mean_and_std
 from train.data.text import TextSource
-from train.data.vocabulary import prepared, train_wordpiece
+from train.data.vocabulary import prepared
 from train.models.audio import AudioEncoder
 from train.models.network import Network
-from train.models.text import TextEncoder, body_of, load_pretrained, small_config
+from train.models.texts import Words, text_module
 from train.objectives import objective_module
 from train.recipe import Recipe
 from train.run import TEXT_CONFIG, TOKENIZER, Run
@@ -39,6 +39,11 @@ class Material:
     train: Selection
     valid: Selection
     notes: tuple[str, ...]
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tags of the train tracks, each once, sorted."""
+        return tuple(sorted({tag for source in self.train.sources for tag in source.tags}))
 
     @property
     def validates(self) -> bool:
@@ -98,18 +103,20 @@ def _notes(material: Material, recipe: Recipe) -> list[str]:
 
 
 def batcher_of(
-    recipe: Recipe, reader: ClipReader, sources: tuple[TextSource, ...], tokenizer: Tokenizer
+    recipe: Recipe, material: Material, sources: tuple[TextSource, ...], tokenizer: Tokenizer
 ) -> Batcher:
     """The maker of batches of some tracks."""
     return Batcher(
-        reader,
+        material.reader,
         sources,
         tokenizer,
         recipe.data.crop_frames,
         recipe.data.crops,
         recipe.text.representation,
         recipe.text.separator,
+        material.vocabulary,
         recipe.training.positives,
+        recipe.training.masked,
         recipe.training.seed,
     )
 
@@ -124,30 +131,21 @@ def new_network(recipe: Recipe, material: Material) -> tuple[Network, Tokenizer,
         DataError: training clips that are not finite.
     """
     torch.manual_seed(recipe.training.seed)
-    text = recipe.model.text
-    if text.kind == "pretrained":
-        loaded = load_pretrained(text.name)
-        tokenizer, config, body = loaded.tokenizer, loaded.config, loaded.body
-    else:
-        said = [s.caption or recipe.text.separator.join(s.tags) for s in material.train.sources]
-        tags = [tag for s in material.train.sources for tag in s.tags]
-        tokenizer = train_wordpiece([*said, *tags], recipe.text.vocabulary)
-        config = small_config(
-            vocabulary=tokenizer.get_vocab_size(),
-            width=text.width,
-            layers=text.layers,
-            heads=text.heads,
-            feed_forward=text.feed_forward,
-            max_length=recipe.text.max_length,
-            dropout=text.dropout,
-        )
-        body = body_of(config)
+    kind = text_module(recipe.model.text.kind)
+    settings = kind.Settings.model_validate(recipe.model.text.model_dump())
+    made = kind.new(settings, _words(recipe, material), recipe.model.embedding)
     mean, std = mean_and_std(material.reader, material.train.track_ids, seed=recipe.training.seed)
-    network = _joined(recipe, material.reader.spec.shape[1], body, mean, std)
-    return network, prepared(tokenizer, recipe.text.max_length), config
+    network = _joined(recipe, material.reader.spec.shape[1], made.encoder, mean, std)
+    return network, prepared(made.tokenizer, recipe.text.max_length), made.config
 
 
-def _joined(recipe: Recipe, bands: int, body: Any, mean: float, std: float) -> Network:
+def _words(recipe: Recipe, material: Material) -> Words:
+    separator = recipe.text.separator
+    said = tuple(source.caption or separator.join(source.tags) for source in material.train.sources)
+    return Words(said, material.vocabulary, recipe.text.vocabulary, recipe.text.max_length)
+
+
+def _joined(recipe: Recipe, bands: int, text: Any, mean: float, std: float) -> Network:
     audio = recipe.model.audio
     try:
         encoder = AudioEncoder(
@@ -169,7 +167,7 @@ def _joined(recipe: Recipe, bands: int, body: Any, mean: float, std: float) -> N
         raise UsageError(f"model.audio: {error}; raise data.crop_frames or pool less") from error
     module = objective_module(recipe.objective.kind)
     objective = module.Objective(module.Settings.model_validate(recipe.objective.model_dump()))
-    return Network(encoder, TextEncoder(body, recipe.model.embedding), objective)
+    return Network(encoder, text, objective, shares_texts=recipe.text.representation == "vocabulary")
 
 
 def saved_network(run: Run, recipe: Recipe, bands: int) -> tuple[Network, Tokenizer]:
@@ -177,12 +175,12 @@ def saved_network(run: Run, recipe: Recipe, bands: int) -> tuple[Network, Tokeni
     config = run.read_json(TEXT_CONFIG)
     try:
         tokenizer = Tokenizer.from_str(run.store.read_text(TOKENIZER))
-        body = body_of(config)
+        text = text_module(recipe.model.text.kind).again(config, recipe.model.embedding)
     except (FileNotFoundError, KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"{run.store.root}: {TOKENIZER} or {TEXT_CONFIG} is damaged ({error}); train again"
         ) from error
-    return _joined(recipe, bands, body, 0.0, 1.0), prepared(tokenizer, recipe.text.max_length)
+    return _joined(recipe, bands, text, 0.0, 1.0), prepared(tokenizer, recipe.text.max_length)
 
 
 def save_setup(run: Run, tokenizer: Tokenizer, config: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from tokenizers import Tokenizer
@@ -14,6 +15,7 @@ from schemas.errors import DataError, UsageError
 from train.data.batches import Batch
 from train.data.loader import ahead
 from train.data.order import EpochOrder, batch_size_for
+from train.loop.accumulate import accumulated_backward
 from train.loop.checkpoint import Progress, checkpoint_bytes, model_bytes, restore
 from train.loop.console import TrainingView
 from train.loop.devices import set_up_torch
@@ -108,11 +110,11 @@ class Trainer:
     ) -> None:
         self.fabric, self.recipe, self.run, self.material = fabric, recipe, run, material
         self.network, self.optimiser, self.order, self.progress = network, optimiser, order, progress
-        self.batcher = batcher_of(recipe, material.reader, material.train.sources, tokenizer)
+        self.batcher = batcher_of(recipe, material, material.train.sources, tokenizer)
         self.total = order.steps * recipe.training.epochs
         self.validation = None
         if material.validates:
-            valid = batcher_of(recipe, material.reader, material.valid.sources, tokenizer)
+            valid = batcher_of(recipe, material, material.valid.sources, tokenizer)
             self.validation = Validation(valid, recipe.training.batch_size)
 
     def loop(self, wrapped: Any, wrapped_optimiser: Any) -> None:
@@ -131,7 +133,7 @@ class Trainer:
             for batch in ahead(self._batch, steps, threads=machine.readers, depth=machine.ahead):
                 loss = self._step(batch, wrapped, wrapped_optimiser)
                 progress.step += 1
-                progress.running = (progress.running[0] + loss, progress.running[1] + 1)
+                progress.add({"loss": loss, **batch.figures})
                 view.step()
                 valid = self._validated()
                 if valid is not None or progress.step % training.log_every == 0 or progress.step == self.total:
@@ -154,19 +156,22 @@ class Trainer:
         return self.batcher.training(self.order, epoch, within)
 
     def _step(self, batch: Batch, wrapped: Any, wrapped_optimiser: Any) -> float:
-        seed, step = self.recipe.training.seed, self.progress.step
-        # Dropout's numbers follow from the step, so going on needs no random state.
-        torch.manual_seed(stable_hash(f"{step}\x00{self.fabric.global_rank}", seed) >> 1)
+        self._seed(0)
         for group in self.optimiser.param_groups:
             group["lr"] = self._lr()
-        moved = self.fabric.to_device(
-            [torch.from_numpy(a) for a in (batch.mels, batch.tokens.ids, batch.tokens.mask, batch.relation)]
-        )
-        loss = wrapped(*moved, batch.crops)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DataError(self._not_finite(batch, value))
-        self.fabric.backward(loss)
+        moved = self.fabric.to_device({name: torch.from_numpy(array) for name, array in batch.tensors.items()})
+        chunk = self.recipe.training.chunk
+        if chunk is None:
+            loss = wrapped(moved, batch.crops)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise DataError(self._not_finite(batch, value))
+            self.fabric.backward(loss)
+        else:
+            with self.fabric.autocast():
+                value = float(accumulated_backward(self.network, moved, batch.crops, chunk, seeded=self._seed))
+            if not math.isfinite(value):
+                raise DataError(self._not_finite(batch, value))
         if self.recipe.optimiser.clip_norm is not None:
             self.fabric.clip_gradients(
                 wrapped, wrapped_optimiser, max_norm=self.recipe.optimiser.clip_norm, error_if_nonfinite=False
@@ -176,6 +181,11 @@ class Trainer:
         self.network.objective.after_step()
         return value
 
+    def _seed(self, chunk: int) -> None:
+        """Dropout's numbers follow from the step, so going on needs no random state."""
+        key = f"{self.progress.step}\x00{self.fabric.global_rank}" + (f"\x00{chunk}" if chunk else "")
+        torch.manual_seed(stable_hash(key, self.recipe.training.seed) >> 1)
+
     def _lr(self) -> float:
         section = self.recipe.optimiser
         warmup = round(section.warmup_epochs * self.order.steps)
@@ -184,8 +194,7 @@ class Trainer:
 
     def _not_finite(self, batch: Batch, value: float) -> str:
         mine = batch.track_ids[self.order.local]
-        finite = torch.from_numpy(batch.mels).float().isfinite().flatten(1).all(1).view(-1, batch.crops).all(1)
-        broken = [track for track, whole in zip(mine, finite.tolist(), strict=True) if not whole]
+        broken = [track for track, whole in zip(mine, _whole(batch, len(mine)), strict=True) if not whole]
         named = broken or list(batch.track_ids)
         more = f" and {len(named) - NAMED_TRACKS} more" if len(named) > NAMED_TRACKS else ""
         listed = ", ".join(named[:NAMED_TRACKS]) + more
@@ -214,13 +223,13 @@ class Trainer:
 
     def _row(self, valid: float | None) -> dict[str, Any]:
         progress = self.progress
-        total, count = progress.running
-        progress.running = (0.0, 0)
+        means = progress.means()
         row: dict[str, Any] = {
             "epoch": -(-progress.step // self.order.steps),
             "step": progress.step,
-            "loss": total / count if count else None,
+            "loss": means.pop("loss", None),
             "lr": self.optimiser.param_groups[0]["lr"],
+            **means,
             "valid_loss": valid,
             **self.network.objective.figures(),
         }
@@ -261,3 +270,13 @@ class Trainer:
         if progress.best_step is not None:
             text += f"; best valid loss {progress.best_loss:.3f} at step {progress.best_step}"
         return text + f"; the model is {self.run.store.root}/{MODEL}"
+
+
+def _whole(batch: Batch, tracks: int) -> list[bool]:
+    """Which of this rank's tracks have finite values in every tensor that has rows for them."""
+    whole = np.ones(tracks, np.bool_)
+    for array in batch.tensors.values():
+        if array.dtype.kind == "f" and array.ndim > 2 and len(array) == tracks * batch.crops:
+            finite = np.isfinite(array.astype(np.float32)).reshape(tracks, -1)
+            whole &= finite.all(axis=1)
+    return [bool(value) for value in whole]

@@ -8,9 +8,10 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from train.data.batches import Batcher
+from train.data.batches import Batcher, Tokens, tokenize
 from train.data.order import permutation, rank_items
 from train.models.network import Network
+from train.objectives.base import Pairs
 
 
 class Validation:
@@ -26,8 +27,8 @@ class Validation:
         pieces = np.array_split(order, max(1, -(-count // batch_size)))
         self._batcher, self._batch_size = batcher, batch_size
         self._batches = [
-            (torch.from_numpy(piece), torch.from_numpy(batcher.validation_relation([int(i) for i in piece])))
-            for piece in pieces
+            (torch.from_numpy(piece), batcher.validation_pairs([int(i) for i in piece], number))
+            for number, piece in enumerate(pieces)
         ]
 
     @torch.no_grad()
@@ -36,24 +37,34 @@ class Validation:
         network.eval()
         count = len(self._batcher.sources)
         mine = rank_items(count, fabric.global_rank, fabric.world_size)
-        audio, text = [], []
+        width = network.audio.project_out.out_features
+        audio = [torch.zeros((0, width), device=fabric.device)]
+        text = [torch.zeros((0, width), device=fabric.device)]
         for start in range(0, len(mine), self._batch_size):
             mels, tokens = self._batcher.validation([int(i) for i in mine[start : start + self._batch_size]])
-            ids, mask = torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask)
             with fabric.autocast():
                 audio.append(network.embed_audio(fabric.to_device(torch.from_numpy(mels))))
-                text.append(network.embed_text(fabric.to_device(ids), fabric.to_device(mask)))
-        width = network.audio.project_out.out_features
-        empty = torch.zeros((0, width), device=fabric.device)
-        whole_audio = _all_rows(torch.cat([empty, *audio]), count, fabric)
-        whole_text = _all_rows(torch.cat([empty, *text]), count, fabric)
+                if not network.shares_texts:
+                    text.append(self._embedded(fabric, network, tokens))
+        whole_audio = _all_rows(torch.cat(audio), count, fabric)
+        if network.shares_texts:
+            shared = tokenize(self._batcher.tokenizer, self._batcher.vocabulary)
+            whole_text = self._embedded(fabric, network, shared)
+        else:
+            whole_text = _all_rows(torch.cat(text), count, fabric)
         total = 0.0
-        for items, relation in self._batches:
+        for items, known in self._batches:
             chosen = items.to(fabric.device)
-            loss = network.loss_of(whole_audio[chosen], whole_text[chosen], relation.to(fabric.device))
-            total += float(loss) * len(items)
+            pairs = Pairs(**fabric.to_device({name: torch.from_numpy(array) for name, array in known.items()}))
+            texts = whole_text if network.shares_texts else whole_text[chosen]
+            total += float(network.loss_of(whole_audio[chosen], texts, pairs)) * len(items)
         network.train()
         return total / count
+
+    @staticmethod
+    def _embedded(fabric: Fabric, network: Network, tokens: Tokens) -> Tensor:
+        ids, mask = (fabric.to_device(torch.from_numpy(array)) for array in (tokens.ids, tokens.mask))
+        return network.embed_text(ids, mask)
 
 
 def _all_rows(rows: Tensor, count: int, fabric: Fabric) -> Tensor:

@@ -1,6 +1,7 @@
 """Objectives, one module each: `Settings` (the recipe's section) and `Objective` (a module of its parameters).
 
-An objective is found by its module's name, so adding one is adding one file.
+An objective is found by its module's name, so adding one is adding one file. It is called with embeddings of the
+whole global batch and what is known of their pairs (`base.Pairs`); every rank computes the same scalar.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 from schemas.errors import UsageError, suggest
 from schemas.manifest import Section, validated
 
+_HELPERS = frozenset({"base", "gather", "negatives"})
+
 
 class ObjectiveModule(Protocol):
     """What a module of this package offers as an objective."""
@@ -23,7 +26,7 @@ class ObjectiveModule(Protocol):
 
 def known_objectives() -> list[str]:
     """The kinds that a recipe may name."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "gather")
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _HELPERS)
 
 
 def objective_module(kind: str) -> ObjectiveModule:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas.manifest import Section
+from train.objectives.base import Loss, Pairs
 
 
 class Settings(Section):
@@ -24,25 +25,31 @@ class Settings(Section):
     learn_temperature: bool = True
 
 
-def info_nce(audio: Tensor, text: Tensor, scale: Tensor, relation: Tensor) -> Tensor:
+def info_nce(audio: Tensor, text: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
     """The mean of the audio-to-text and the text-to-audio cross-entropy, a scalar.
 
     A row's target is uniform over its positives (as Khosla et al. 2020, eq. 2, does with the sum outside the
-    logarithm), which with one positive a row is the usual loss.
+    logarithm), which with one positive a row is the usual loss. A row or column without positives counts for
+    nothing; ignored pairs leave the denominators.
 
     Args:
-        audio, text: unit embeddings, (N, D).
+        audio, text: unit embeddings, (N, D) and (M, D).
         scale: one over the temperature.
-        relation: bool (N, N), [i, j] whether text j is true of audio i; the diagonal is true.
+        pairs: of these rows.
     """
-    logits = scale * audio @ text.T
-    wanted = relation.to(logits.dtype)
-    of_audio = -(wanted / wanted.sum(1, keepdim=True) * F.log_softmax(logits, 1)).sum(1).mean()
-    of_text = -(wanted / wanted.sum(0, keepdim=True) * F.log_softmax(logits, 0)).sum(0).mean()
-    return (of_audio + of_text) / 2
+    logits = (scale * audio @ text.T).masked_fill(pairs.ignored, -torch.inf)
+    return (_cross_entropy(logits, pairs.relation) + _cross_entropy(logits.T, pairs.relation.T)) / 2
 
 
-class Objective(nn.Module):
+def _cross_entropy(logits: Tensor, relation: Tensor) -> Tensor:
+    """Of the rows that have a positive, with a target uniform over their positives."""
+    # An ignored pair is no target, and minus infinity times nothing is not a number.
+    surprise = -F.log_softmax(logits, 1).masked_fill(~relation, 0.0)
+    count = relation.sum(1)
+    return (surprise.sum(1) / count.clamp_min(1)).sum() / (count > 0).sum().clamp_min(1)
+
+
+class Objective(Loss):
     """Holds the temperature, as the logarithm of its inverse; the parameter is clamped, not its exponential, so
     its gradient never dies at the bound."""
 
@@ -52,9 +59,9 @@ class Objective(nn.Module):
         self.log_scale = nn.Parameter(start, requires_grad=settings.learn_temperature)
         self.max_log_scale = math.log(1 / settings.min_temperature)
 
-    def forward(self, audio: Tensor, text: Tensor, relation: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, text: Tensor, pairs: Pairs) -> Tensor:
         """The loss of a global batch; see `info_nce`."""
-        return info_nce(audio, text, self.log_scale.exp(), relation)
+        return info_nce(audio, text, self.log_scale.exp(), pairs)
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -1,0 +1,123 @@
+"""Every shipped recipe, at a size that a test can afford: it trains from a dataset directory and is measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.errors import UsageError
+from train import cli
+from train.recipe import load_recipe, shipped_recipes
+
+TTMR = sorted(name for name in shipped_recipes() if name.startswith("ttmr"))
+TINY = (
+    "data.train=[train]",
+    "data.crop_frames=32",
+    "model.embedding=16",
+    "model.audio.channels=[8, 8]",
+    "model.audio.pools=[[2, 2], [2, 2]]",
+    "model.audio.width=16",
+    "model.audio.layers=1",
+    "model.audio.heads=2",
+    "model.audio.feed_forward=32",
+    "training.batch_size=16",
+    "training.epochs=2",
+    "training.log_every=1",
+)
+
+
+@pytest.fixture(scope="module")
+def glove(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Vectors of the dataset's words, in GloVe's format."""
+    rng = np.random.default_rng(0)
+    words = ("the", "piano", "guitar", "drums", "calm", "fast", "dark")
+    lines = (" ".join((word, *(f"{value:.4f}" for value in rng.normal(size=12)))) for word in words)
+    file = tmp_path_factory.mktemp("glove") / "glove.txt"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    return str(file)
+
+
+def test_table_2_of_ttmr_has_ten_configurations() -> None:
+    told = set()
+    for name in TTMR:
+        recipe = load_recipe(name)
+        text = recipe.model.text.kind
+        assert recipe.training.batch_size == 64 and recipe.model.embedding == 128
+        assert recipe.optimiser.lr == (5e-5 if text == "pretrained" else 1e-3)
+        settings = recipe.objective.model_dump()
+        assert settings.get("margin", 0.4) == 0.4 and settings.get("temperature", 0.2) == 0.2
+        told.add((recipe.objective.kind, text, recipe.text.representation))
+    drawn = ("tag", "sentence", "stochastic")
+    assert told == {
+        ("bce", "tags", "vocabulary"),
+        *(("triplet", text, words) for text in ("glove", "pretrained") for words in drawn),
+        *(("info_nce", "pretrained", words) for words in drawn),
+    }
+    assert len(TTMR) == 10
+
+
+@pytest.mark.parametrize("name", TTMR)
+def test_every_configuration_trains_and_is_measured(
+    name: str, dataset: Path, tiny_bert: Path, glove: str, tmp_path: Path
+) -> None:
+    kind = load_recipe(name).model.text.kind
+    where = {"pretrained": [f"model.text.name={tiny_bert}"], "glove": [f"model.text.file={glove}"]}.get(kind, [])
+    run = tmp_path / "run"
+    cli.train(name, str(dataset), str(run), settings=[*TINY, *where])
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert len(rows) == 6 and all(np.isfinite(row["loss"]) for row in rows)
+    assert all(np.isfinite(row["valid_loss"]) for row in rows if row["valid_loss"] is not None)
+    if kind != "tags":  # what the objective takes for untrue and is true is told, not hidden
+        assert 0 < rows[0]["false_negatives"] < rows[0]["true_of_others"] < 16
+    metrics = cli.evaluate(str(run))
+    assert 0 <= metrics["tagging"]["roc_auc"] <= 1 and metrics["tagging"]["tags"] == 6
+    assert 0 <= metrics["retrieval"]["recall_at_10"] <= 1
+
+
+def test_classification_learns_tags_and_answers_sentences_by_their_words(dataset: Path, tmp_path: Path) -> None:
+    more = ["training.epochs=30", "optimiser.lr=0.005", "optimiser.warmup_epochs=1", "training.patience=null"]
+    cli.train("ttmr_classification", str(dataset), str(tmp_path / "run"), settings=[*TINY, *more])
+    metrics = cli.evaluate(str(tmp_path / "run"))
+    assert metrics["tagging"]["roc_auc"] > 0.8
+    assert metrics["retrieval"]["map_at_10"] > 2 * metrics["retrieval"]["chance_at_1"]
+    assert cli.search(str(tmp_path / "run"), "piano", top=3)
+    with pytest.raises(UsageError, match="knows no part of it"):
+        cli.search(str(tmp_path / "run"), "a sentence")
+
+
+def test_a_recipe_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nextends: ttmr\ntext: {representation: tag}\n")
+    (tmp_path / "more.yaml").write_text("name: more\nextends: mine.yaml\nobjective: {kind: siglip}\n")
+    found, published = load_recipe(str(tmp_path / "more.yaml")), load_recipe("ttmr")
+    assert (found.name, found.text.representation, found.text.max_length) == ("more", "tag", 64)
+    # Another kind knows none of the keys that the published one set.
+    assert found.objective.kind == "siglip" and found.model == published.model
+    (tmp_path / "round.yaml").write_text("name: round\nextends: again.yaml\n")
+    (tmp_path / "again.yaml").write_text("name: again\nextends: round.yaml\n")
+    with pytest.raises(UsageError, match=r"round\.yaml extends .*again\.yaml extends .*round\.yaml"):
+        load_recipe(str(tmp_path / "round.yaml"))
+    (tmp_path / "odd.yaml").write_text("name: odd\nextends: [ttmr]\n")
+    with pytest.raises(UsageError, match="extends: is the name of a recipe"):
+        load_recipe(str(tmp_path / "odd.yaml"))
+
+
+def test_a_batch_in_chunks_is_the_batch(dataset: Path, small: tuple[str, ...], tmp_path: Path) -> None:
+    """But for batch normalisation, which sees chunks: so the losses begin equal, and stay near."""
+    losses = {}
+    for name, chunk in (("whole", "null"), ("chunks", "5")):
+        more = [
+            *small,
+            "training.epochs=2",
+            "model.audio.dropout=0",
+            "model.text.dropout=0",
+            f"training.chunk={chunk}",
+        ]
+        cli.train("demo", str(dataset), str(tmp_path / name), settings=more)
+        lines = (tmp_path / name / "history.jsonl").read_text().splitlines()
+        losses[name] = [json.loads(line)["loss"] for line in lines]
+    assert len(losses["chunks"]) == len(losses["whole"]) == 6
+    np.testing.assert_allclose(losses["chunks"], losses["whole"], rtol=0.05)
+    assert losses["chunks"] != losses["whole"]
