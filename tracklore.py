@@ -179,13 +179,32 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A run directory.")],
+    run: Annotated[str | None, typer.Argument(help="A run directory.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="The dataset; the run's own by default.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Train probes on the embeddings as well.")] = False,
+    embeddings: Annotated[
+        str | None, typer.Option("--embeddings", help="Instead of a run: Parquet of track_id and vector.")
+    ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option("--texts", help="With --embeddings: Parquet of text and vector."),
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", help="With --embeddings: a JSON file of the figures.")] = None,
 ) -> None:
     """Measure a run: tagging, and retrieval of music by sentences. Writes metrics.json."""
+    from schemas.errors import UsageError
     from train import cli
 
-    cli.evaluate(run, data)
+    if (run is None) == (embeddings is None):
+        raise UsageError("evaluate: give a run directory, or --embeddings FILE; one of them")
+    if embeddings is None:
+        if texts or out:
+            raise UsageError("evaluate: --texts and --out go with --embeddings")
+        cli.evaluate(str(run), data, probing=probe)
+    elif data is None:
+        raise UsageError("evaluate --embeddings: say whose tracks they are by --data DIR")
+    else:
+        cli.evaluate_embeddings(embeddings, data, texts=texts, out=out)
 
 
 @app.command()

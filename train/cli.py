@@ -35,8 +35,11 @@ def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: S
     launched(loaded.machine, fit, loaded, data, out, resume)
 
 
-def evaluate(run: str, data: str | None = None) -> dict[str, Any]:
+def evaluate(run: str, data: str | None = None, *, probing: bool = False) -> dict[str, Any]:
     """Measure a run on its dataset's test split (or another dataset's), write `metrics.json`, and return it.
+
+    Args:
+        probing: train linear and MLP probes on its embeddings as well.
 
     Raises:
         UsageError: no trained run, no dataset, or nothing in the test split.
@@ -50,9 +53,37 @@ def evaluate(run: str, data: str | None = None) -> dict[str, Any]:
     from train.evaluate.measure import measure
 
     with _embedding_bar() as advance:
-        metrics = measure(place, where, advance)
+        metrics = measure(place, where, advance, probing=probing)
     _print_metrics(metrics)
     _console().print(f"Written to {place.store.root}/{METRICS}", highlight=False, soft_wrap=True)
+    return metrics
+
+
+def evaluate_embeddings(
+    file: str, data: str, *, texts: str | None = None, out: str | None = None
+) -> dict[str, Any]:
+    """Measure anybody's embeddings of a dataset's tracks; write the figures to `out` when it is given.
+
+    Args:
+        file, texts: see `train.evaluate.measure_vectors.measure_vectors`.
+        data: the dataset directory.
+        out: a JSON file.
+
+    Raises:
+        UsageError: files of another form, no dataset, or nothing in the test split.
+        DataError: damaged files.
+    """
+    _patient_threads()
+    import json
+    from pathlib import Path
+
+    from train.evaluate.measure_vectors import measure_vectors
+
+    metrics = measure_vectors(data, file, texts)
+    _print_metrics(metrics)
+    if out is not None:
+        Path(out).write_text(json.dumps(metrics, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+        _console().print(f"Written to {out}", highlight=False, soft_wrap=True)
     return metrics
 
 
@@ -125,30 +156,54 @@ def _plain_table(title: str) -> Table:
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
+    from train.evaluate.bootstrap import shown
+
     console = _console()
-    retrieval, tagging = metrics["retrieval"], metrics["tagging"]
+    retrieval, tagging, probes = metrics["retrieval"], metrics["tagging"], metrics.get("probes")
     if retrieval:
         table = _plain_table(f"Sentence to music: {retrieval['pairs']} distinct captions of {metrics['split']}")
-        for name in ("", "model", "chance"):
+        for name in ("", "model [95 %]", "chance"):
             table.add_column(name, justify="left" if not name else "right")
+        within = retrieval["intervals"]
         for k in (1, 5, 10):
+            name = f"recall_at_{k}"
             table.add_row(
-                f"recall at {k}", f"{retrieval[f'recall_at_{k}']:.3f}", f"{retrieval[f'chance_at_{k}']:.3f}"
+                f"recall at {k}", shown(retrieval[name], within, name), f"{retrieval[f'chance_at_{k}']:.3f}"
             )
-        table.add_row("mAP at 10", f"{retrieval['map_at_10']:.3f}", "")
-        table.add_row("median rank", f"{retrieval['median_rank']:g}", f"{(retrieval['pairs'] + 1) / 2:g}")
+        table.add_row("mAP at 10", shown(retrieval["map_at_10"], within, "map_at_10"), "")
+        middle = shown(retrieval["median_rank"], within, "median_rank", 0)
+        table.add_row("median rank", middle, f"{(retrieval['pairs'] + 1) / 2:g}")
         console.print(table)
     if tagging and tagging["roc_auc"] is not None:
-        table = _plain_table(f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {metrics['split']}")
-        for name in ("", "ROC-AUC", "PR-AUC", "tags"):
-            table.add_column(name, justify="left" if not name else "right")
-        table.add_row("all", f"{tagging['roc_auc']:.3f}", f"{tagging['pr_auc']:.3f}", str(tagging["tags"]))
+        table = _tagging_table(
+            f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {metrics['split']}"
+        )
+        _add_tagging(table, "all", tagging, tagging["intervals"])
         for name, part in tagging["by_category"].items():
-            table.add_row(f"  {name}", f"{part['roc_auc']:.3f}", f"{part['pr_auc']:.3f}", str(part["tags"]))
+            _add_tagging(table, f"  {name}", part, {})
         table.add_row("chance", "0.500", f"{tagging['pr_auc_chance']:.3f}", "")
+        console.print(table)
+    if probes:
+        table = _tagging_table(f"Probes of frozen embeddings, mean of 3 seeds, on {metrics['split']}")
+        for kind, found in probes.items():
+            _add_tagging(table, kind, found, found["intervals"])
         console.print(table)
     for note in metrics["notes"]:
         console.print(note, highlight=False)
+
+
+def _tagging_table(title: str) -> Table:
+    table = _plain_table(title)
+    for name in ("", "ROC-AUC [95 %]", "PR-AUC [95 %]", "tags"):
+        table.add_column(name, justify="left" if not name else "right")
+    return table
+
+
+def _add_tagging(table: Table, name: str, found: dict[str, Any], within: dict[str, Any]) -> None:
+    from train.evaluate.bootstrap import shown
+
+    areas = (shown(found[key], within, key) for key in ("roc_auc", "pr_auc"))
+    table.add_row(name, *areas, str(found["tags"]))
 
 
 def _print_found(query: str, rows: list[dict[str, Any]]) -> None:

@@ -87,7 +87,7 @@ def test_chance_is_the_mean_over_all_rankings() -> None:
 def test_repeated_captions_leave_the_main_figure_and_count_as_hits_beside_it() -> None:
     audio = np.eye(4)
     text = np.eye(4)[[0, 1, 2, 1]]  # pair 3 asks as pair 1 does, and pair 1's track is the nearer
-    found = pairs_metrics(text @ audio.T, ["a", "b", "c", "b"])
+    found = pairs_metrics(text @ audio.T, ["a", "b", "c", "b"], ["w", "x", "y", "z"])
     assert found["pairs"] == 3 and found["repeated_captions"] == 1
     assert found["recall_at_1"] == 1.0 and found["chance_at_1"] == pytest.approx(1 / 3)
     assert found["with_duplicates"]["pairs"] == 4 and found["with_duplicates"]["recall_at_1"] == 1.0

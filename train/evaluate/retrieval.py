@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from train.evaluate.bootstrap import ranking_intervals
+
 Matrix = npt.NDArray[np.floating[Any]]
 Relevance = npt.NDArray[np.bool_]
 CUTOFFS = (1, 5, 10)
@@ -35,18 +37,27 @@ def retrieval_metrics(scores: Matrix, relevant: Relevance) -> dict[str, float | 
         candidate is 1/rank; `median_rank`: of the first relevant candidate, from 1; `pairs`: Q;
         `chance_at_K`: expected recall under a uniformly random ranking.
     """
-    hits = ranked_relevance(scores, relevant)
+    first, average = rankings(scores, relevant)
     count = relevant.sum(axis=1)
-    if scores.shape != relevant.shape or not len(scores) or int(count.min()) < 1:
-        raise ValueError("every query needs a relevant candidate")
-    first = hits.argmax(axis=1) + 1
-    top = hits[:, :10]
-    precision = np.cumsum(top, axis=1) / np.arange(1, top.shape[1] + 1)
-    average = (precision * top).sum(axis=1) / np.minimum(count, 10)
     result: dict[str, float | int] = {f"recall_at_{k}": float((first <= k).mean()) for k in CUTOFFS}
     result |= {f"chance_at_{k}": chance(count, scores.shape[1], k) for k in CUTOFFS}
     result |= {"map_at_10": float(average.mean()), "median_rank": float(np.median(first)), "pairs": len(scores)}
     return result
+
+
+def rankings(scores: Matrix, relevant: Relevance) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Of each query the rank of its first relevant candidate, from 1, and its average precision cut at 10.
+
+    Raises:
+        ValueError: a query without a relevant candidate.
+    """
+    count = relevant.sum(axis=1)
+    if scores.shape != relevant.shape or not len(scores) or int(count.min()) < 1:
+        raise ValueError("every query needs a relevant candidate")
+    hits = ranked_relevance(scores, relevant)
+    top = hits[:, :10]
+    precision = np.cumsum(top, axis=1) / np.arange(1, top.shape[1] + 1)
+    return hits.argmax(axis=1) + 1, (precision * top).sum(axis=1) / np.minimum(count, 10)
 
 
 def chance(relevant: npt.NDArray[np.integer[Any]], candidates: int, cutoff: int) -> float:
@@ -65,12 +76,12 @@ def first_of_each(captions: list[str]) -> list[int]:
     return [i for i, caption in enumerate(captions) if not (caption in seen or seen.add(caption))]  # type: ignore[func-returns-value]
 
 
-def pairs_metrics(scores: Matrix, captions: list[str]) -> dict[str, Any]:
+def pairs_metrics(scores: Matrix, captions: list[str], artists: list[str]) -> dict[str, Any]:
     """Metrics of fixed pairs; row i and column i of `scores` (N, N) are the caption and the track of pair i.
 
-    The main figures are those of the pairs whose caption did not occur before, so that each query has one right
-    answer. Beside them, over all pairs: `with_duplicates`, where every track under the query's caption is a hit,
-    and `strict`, where only the pair's own is.
+    `artists` are of the pairs' tracks. The main figures are those of the pairs whose caption did not occur before,
+    so that each query has one right answer. Beside them, over all pairs: `with_duplicates`, where every track under
+    the query's caption is a hit, and `strict`, where only the pair's own is.
     """
     kept = first_of_each(captions)
     numbers = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
@@ -78,6 +89,9 @@ def pairs_metrics(scores: Matrix, captions: list[str]) -> dict[str, Any]:
     main = scores[np.ix_(kept, kept)]
     return {
         **retrieval_metrics(main, np.eye(len(kept), dtype=np.bool_)),
+        "intervals": ranking_intervals(
+            *rankings(main, np.eye(len(kept), dtype=np.bool_)), [artists[row] for row in kept], CUTOFFS
+        ),
         "repeated_captions": len(captions) - len(kept),
         "with_duplicates": retrieval_metrics(scores, keys[:, None] == keys[None, :]),
         "strict": retrieval_metrics(scores, np.eye(len(captions), dtype=np.bool_)),
