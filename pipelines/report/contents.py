@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,18 +56,18 @@ class Contents:
     Attributes:
         tracks: track_id, artist_id, artist_name, title, duration_s, recording_id.
         tags: rows of `tags`, most tracks first.
-        dropped: rows of `dropped_tags`, most tracks first.
-        excluded: rows of `exclusions`.
-        splits: track id to split, in the `default` scheme.
+        dropped: `dropped_tags`, most tracks first.
+        excluded: `exclusions`.
+        splits: `splits`, the `default` scheme.
     """
 
     receipt: Receipt
     tracks: pa.Table
     labels: pa.Table
     tags: list[dict[str, Any]]
-    dropped: list[dict[str, Any]]
+    dropped: pa.Table
     excluded: pa.Table
-    splits: Mapping[str, str]
+    splits: pa.Table
     features: list[FeatureInfo]
     tables: list[TableInfo]
 
@@ -146,9 +145,9 @@ def read_contents(out: Store) -> Contents:
         rows(TRACKS, _TRACK_COLUMNS),
         rows(LABELS),
         sorted(rows(TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["tag"])),
-        sorted(rows(DROPPED_TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["raw_tag"])),
+        rows(DROPPED_TAGS).sort_by([("n_tracks", "descending"), ("raw_tag", "ascending")]),
         rows(EXCLUSIONS),
-        dict(zip(splits.column("track_id").to_pylist(), splits.column("split").to_pylist(), strict=True)),
+        splits,
         _features(out, receipt),
         [TableInfo(table, files[table.filename]) for table in TABLES.values() if table.filename in files],
     )
