@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pipelines.report.contents import Contents, FeatureInfo
 from pipelines.report.figures import WIDTH_IN, colour, draw
 from pipelines.report.words import one_line
-from schemas.digests import stable_hash
+from schemas.digests import stable_bytes
 from schemas.errors import DataError
 from schemas.shards import FeatureSpec, ShardIndex, read_shard_index, shard_of, shard_path
 from schemas.store import Store
@@ -81,7 +81,7 @@ def sampled_ids(contents: Contents) -> Iterator[Mapping[str, Any]]:
     for wanted in (tagged, pc.invert(tagged)):
         rows = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
         named = zip(ids.take(pa.array(rows)).to_pylist(), rows.tolist(), strict=True)
-        for _, _, row in sorted((stable_hash(name, _SEED), name, row) for name, row in named):
+        for _, _, row in sorted((stable_bytes(name, _SEED), name, row) for name, row in named):
             artist = artists[row].as_py()
             if artist in seen:
                 later.append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,10 @@ class TagsStage(Stage):
         counts = merge_counts(_read_parts(out, counted, "counts"))
         normaliser = _Remembering(load_rules(settings.rules))
         classifier = Normaliser(load_taxonomy(settings.rules)) if normaliser.rules.identity else None
-        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY), classifier)
+        # Tags are grouped by Python alone; Arrow counts meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            first_steps = pool.submit(lambda: _summed(counted, _read_parts(out, counted, "reached")))
+            groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY), classifier)
         _write_vocabulary(out, groups, normaliser)
         mapped = list(self._pass(context, "map", digest).values())
         pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])
@@ -95,7 +99,7 @@ class TagsStage(Stage):
         if captioned.dropped is not None:
             made[DROPPED_CAPTIONS.filename] = DROPPED_CAPTIONS.write(out, captioned.dropped)
         funnel = [
-            *_summed(counted, _read_parts(out, counted, "reached")),
+            *first_steps.result(),
             _preprocessed(mapped, {normaliser(raw).words for group in groups for raw in group.members}),
             _step("grouped: tags of one meaning are one", pairs, len(groups)),
             *last,
@@ -112,7 +116,7 @@ class TagsStage(Stage):
         units = unit_count(context.out)
         tasks = [Task(f"{kind}-{n:05d}", f"{digest}-{kind}-{n}", {"unit": n}) for n in range(units)]
         shared = {"settings": context.manifest.tags.model_dump(mode="json")}
-        work = TaskSet("tags", f"pipelines.tags.stage:{kind}_unit", tasks, shared)
+        work = TaskSet("tags", f"pipelines.tags.stage:{kind}_unit", tasks, shared, side_by_side=True)
         return run_tasks(work, context.out, context.engine, context.reporter)
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:

@@ -113,19 +113,20 @@ def merge_counts(parts: Iterable[pa.Table]) -> list[TagCount]:
     listed = list(parts)
     if not listed:
         return []
-    by_source = pa.concat_tables(listed).group_by(["raw_tag", "source"]).aggregate([("n_tracks", "sum")])
-    by_source = by_source.sort_by(
-        [("raw_tag", "ascending"), ("n_tracks_sum", "descending"), ("source", "ascending")]
-    )
-    # From the back, so that the first of a tag's sources, which gave it most, is what stays.
-    tags, sources = (by_source.column(name).to_pylist()[::-1] for name in ("raw_tag", "source"))
-    source_of = dict(zip(tags, sources, strict=True))
-    totals: dict[str, int] = dict.fromkeys(tags[::-1], 0)
-    for part in listed:
-        once = part.group_by("raw_tag").aggregate([("n_in_all", "max")])
-        for tag, number in zip(*(once.column(c).to_pylist() for c in ("raw_tag", "n_in_all_max")), strict=True):
-            totals[tag] += number
-    return [TagCount(tag, number, source_of[tag]) for tag, number in totals.items()]
+    table = pa.concat_tables(listed)
+    tags, sources = coded(table.column("raw_tag")), coded(table.column("source"))
+    count, width = len(tags.values), max(1, len(sources.values))
+    by_name = pc.array_sort_indices(sources.values).to_numpy()
+    place = np.argsort(by_name)[sources.codes]
+    given = np.bincount(tags.codes * width + place, table.column("n_tracks").to_numpy(), count * width)
+    # The source that gave a tag most; of two, the first by name.
+    most = given.reshape(count, width).argmax(axis=1)
+    part = np.repeat(np.arange(len(listed)), [one.num_rows for one in listed])
+    once = np.unique(part * count + tags.codes, return_index=True)[1]
+    totals = np.bincount(tags.codes[once], table.column("n_in_all").to_numpy()[once], count).astype(np.int64)
+    order = pc.array_sort_indices(tags.values)
+    columns = (tags.values, pa.array(totals), sources.values.take(pa.array(by_name[most])))
+    return list(map(TagCount, *(column.take(order).to_pylist() for column in columns)))
 
 
 def map_tags(annotations: pa.Table, vocabulary: pa.Table) -> pa.Table:
