@@ -22,6 +22,11 @@ _COUNTED_SPLITS = ("train", "valid", "test")
 def keep_listened(annotations: pa.Table, listened: pa.Array) -> pa.Table:
     """Step 1: keep annotations of tracks in the listening data."""
     tracks = coded(annotations.column("track_id"))
+    if len(tracks.values):
+        # Of the whole listening data, a part of the annotations needs but a part.
+        limits = pc.min_max(tracks.values).as_py()
+        within = pc.and_(pc.greater_equal(listened, limits["min"]), pc.less_equal(listened, limits["max"]))
+        listened = listened.filter(within)
     heard = np.append(pc.is_in(tracks.values, value_set=listened).to_numpy(zero_copy_only=False), False)
     return annotations.filter(pa.array(heard[tracks.codes]))
 
@@ -66,19 +71,15 @@ def drop_artist_names(annotations: pa.Table, names: Mapping[str, str], kept: Ite
         return annotations
     known = frozenset(kept)
     tags, tracks = coded(annotations.column("raw_tag")), coded(annotations.column("track_id"))
-    codes: dict[str, int] = {}
-
-    def code(name: str | None, absent: int) -> int:
-        key = artist_key(name) if name else ""
-        return codes.setdefault(key, len(codes)) if key and key not in known else absent
-
-    of_tags, of_tracks = np.full(len(tags.values), -1), np.full(len(tracks.values), -2)
-    for found, of_values, absent in ((tags, of_tags, -1), (tracks, of_tracks, -2)):
-        present = distinct_numbers(found.codes)
-        texts = found.values.take(pa.array(present)).to_pylist()
-        if found is tracks:
-            texts = [names.get(text) for text in texts]
-        of_values[present] = [code(text, absent) for text in texts]
+    occurring = [distinct_numbers(found.codes) for found in (tracks, tags)]
+    ids, raw = (
+        found.values.take(pa.array(rows)).to_pylist() for found, rows in zip((tracks, tags), occurring, strict=True)
+    )
+    artists = [artist_key(names.get(track) or "") for track in ids]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(artists)) if key and key not in known}
+    of_tracks, of_tags = np.full(len(tracks.values), -2), np.full(len(tags.values), -1)
+    of_tracks[occurring[0]] = [numbers.get(key, -2) for key in artists]
+    of_tags[occurring[1]] = [numbers.get(key, -1) for key in map(artist_key, raw)]
     same = of_tags[tags.codes] == of_tracks[tracks.codes]
     return annotations.filter(pa.array(~same))
 
