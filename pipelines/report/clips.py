@@ -15,6 +15,7 @@ from markupsafe import Markup
 from pipelines.report.contents import Contents, FeatureInfo
 from pipelines.report.figures import WIDTH_IN, colour, draw
 from pipelines.report.words import one_line
+from schemas.coded import places
 from schemas.digests import stable_bytes
 from schemas.errors import DataError
 from schemas.shards import FeatureSpec, ShardIndex, read_shard_index, shard_of, shard_path
@@ -60,8 +61,8 @@ def sampled_ids(contents: Contents) -> Iterator[Mapping[str, Any]]:
     tracks without tags after those with."""
     tracks, labels, splits = contents.tracks, contents.labels, contents.splits
     ids, artists = tracks.column("track_id").combine_chunks(), tracks.column("artist_id").combine_chunks()
-    label_of = pc.index_in(ids, value_set=labels.column("track_id").combine_chunks())
-    split_of = pc.index_in(ids, value_set=splits.column("track_id").combine_chunks())
+    label_of = places(ids, labels.column("track_id").combine_chunks())
+    split_of = places(ids, splits.column("track_id").combine_chunks())
     tagged = pc.greater(pc.list_value_length(labels.column("tags").combine_chunks()), 0).take(label_of)
     tagged = pc.fill_null(tagged, False)
 

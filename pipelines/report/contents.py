@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -101,11 +102,17 @@ class Contents:
 
     def artists(self) -> int:
         """How many there are."""
-        return int(pc.count_distinct(self.tracks.column("artist_id")).as_py())
+        return self._distinct["artist_id"]
 
     def recordings(self) -> int:
         """How many there are; fewer than tracks where one recording stands under two ids."""
-        return int(pc.count_distinct(self.tracks.column("recording_id")).as_py())
+        return self._distinct["recording_id"]
+
+    @cached_property
+    def _distinct(self) -> dict[str, int]:
+        """Counted once for the page and the card."""
+        names = ("artist_id", "recording_id")
+        return {name: int(pc.count_distinct(self.tracks.column(name)).as_py()) for name in names}
 
     def tagged(self) -> int:
         """Tracks with at least one tag."""

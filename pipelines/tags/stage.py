@@ -28,7 +28,7 @@ from pipelines.tags.steps import (
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
-from schemas.coded import coded, decoded, distinct_numbers
+from schemas.coded import coded, compact, decoded, distinct_numbers
 from schemas.digests import digest_of
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
@@ -73,8 +73,9 @@ class TagsStage(Stage):
         groups, dropped = grouped.groups, grouped.dropped
         _write_vocabulary(out, grouped)
         mapped = list(self._pass(context, "map", digest).values())
-        pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])
+        pairs = compact(pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")]))
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
+        kept = compact(kept)
         last = [_step(_frequent(settings), kept, _distinct(kept, "tag"))]
         rare: dict[str, dict[str, int]] = {}
         if settings.min_tracks_per_split is not None:
@@ -147,7 +148,7 @@ def map_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     annotations = _read_part(context.out, f".work/tags/annotations-{spec['unit']:05d}.parquet")
     vocabulary = _read_part(context.out, _VOCABULARY)
     preprocessed = map_tags(annotations, vocabulary.select(["raw_tag", "words"]).rename_columns(["raw_tag", "tag"]))
-    pairs = map_tags(annotations, vocabulary.select(["raw_tag", "tag"]))
+    pairs = compact(map_tags(annotations, vocabulary.select(["raw_tag", "tag"])))
     path = _write_part(context, f"pairs-{spec['unit']:05d}", pairs)
     counter(context.label).advance()
     return {"pairs": path, "preprocessed": [_distinct(preprocessed, "track_id"), preprocessed.num_rows]}

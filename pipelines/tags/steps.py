@@ -232,9 +232,9 @@ def tags_by_track(pairs: pa.Table, track_ids: pa.Array) -> pa.ListArray:
     rank = np.empty(len(tags.values), np.int64)
     order = pc.array_sort_indices(tags.values).to_numpy()
     rank[order] = np.arange(len(order))
-    ranks = rank[tags.codes[known]]
-    sequence = np.lexsort((ranks, positions[known]))
+    width = max(1, len(order))
+    keys = np.sort(positions[known] * width + rank[tags.codes[known]])
     lengths = np.bincount(positions[known], minlength=len(track_ids))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    listed = tags.values.take(pa.array(order[ranks[sequence]]))
+    listed = tags.values.take(pa.array(order[keys % width]))
     return pa.ListArray.from_arrays(pa.array(offsets), listed)
