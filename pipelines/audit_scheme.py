@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 
 from pipelines.overlap import UNUSED
 from pipelines.splits.measures import label_distance, share_deviation
+from schemas.coded import places
 from schemas.manifest import split_order
+from schemas.order import row_order
 
 FEW_ARTISTS = 5
 LISTED = 20
@@ -70,9 +72,10 @@ def audited(tracks: pa.Table, labels: pa.Table, vocabulary: Sequence[str]) -> Au
         tracks: track_id, artist_id, collaborators, recording_id.
         labels: track_id, tags, caption; of tracks that are not in `tracks`, nothing is kept.
     """
-    tracks = tracks.sort_by("track_id")
+    order = row_order(tracks, ["track_id"]).rows
+    tracks = tracks if order is None else tracks.take(pa.array(order))
     ids = tracks.column("track_id").combine_chunks()
-    row_of = pc.index_in(labels.column("track_id"), value_set=ids)
+    row_of = places(labels.column("track_id").combine_chunks(), ids)
     labels = labels.filter(pc.is_valid(row_of))
     label_rows = row_of.drop_null().to_numpy().astype(np.int64)
     captions = labels.column("caption").combine_chunks()
@@ -128,9 +131,9 @@ def audit_scheme(
     """
     names = split_order(set(pc.unique(assigned.column("split")).to_pylist()) - {UNUSED})
     codes = np.full(len(dataset.track_ids), -1, np.int64)
-    place = pc.index_in(assigned.column("track_id"), value_set=dataset.track_ids)
+    place = places(assigned.column("track_id").combine_chunks(), dataset.track_ids)
     split = pc.fill_null(pc.index_in(assigned.column("split"), value_set=pa.array(names, pa.string())), -1)
-    there = pc.is_valid(place).to_numpy()
+    there = pc.is_valid(place).to_numpy(zero_copy_only=False)
     codes[place.drop_null().to_numpy()] = split.to_numpy()[there]
     names, codes = _renumbered(names, codes)
     labelled = np.where(dataset.captioned, codes, -1)

@@ -310,15 +310,15 @@ def _write_exclusions(
     """Write the exclusions of the standing stages, as the table has them, with those of a new one."""
     previous = EXCLUSIONS.meta(out).get("stages", {})
     kept_stages = {name: digest for name, digest in standing.items() if previous.get(name) == digest}
-    parts = [] if result is None else [result.exclusions]
-    if kept_stages:
-        table = EXCLUSIONS.read(out)
-        parts.append(
-            table.filter(pc.is_in(table.column("stage"), value_set=pa.array(list(kept_stages), pa.string())))
-        )
+    table = EXCLUSIONS.read(out) if kept_stages else EXCLUSIONS.empty()
+    parts = {name: table.filter(pc.equal(table.column("stage"), name)) for name in kept_stages}
+    if result is not None:
+        parts.update(dict.fromkeys(new, result.exclusions))
     # Stages without exclusions of their own are named too: it is known that they have none.
     meta = {"stages": {**kept_stages, **new}}
-    rows = EXCLUSIONS.write(out, pa.concat_tables([EXCLUSIONS.empty(), *parts]), meta)
+    # Stage by stage, as the table is sorted: then there is nothing to sort.
+    ordered = [EXCLUSIONS.empty(), *(parts[name] for name in sorted(parts))]
+    rows = EXCLUSIONS.write(out, pa.concat_tables(ordered), meta)
     files = written(out, {EXCLUSIONS.filename: rows})
     return StageEntry(version=EXCLUSIONS.version, digest=digest_of(meta), files=files)
 

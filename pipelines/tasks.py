@@ -60,12 +60,19 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """The tasks of one stage. `function` is `package.module:name` of a `TaskFunction`."""
+    """The tasks of one stage.
+
+    Attributes:
+        function: `package.module:name` of a `TaskFunction`.
+        shared: what all tasks have in common.
+        side_by_side: whether a worker's threads take a task each; else they work on one task together.
+    """
 
     label: str
     function: str
     tasks: Sequence[Task]
     shared: dict[str, Any] = field(default_factory=dict)
+    side_by_side: bool = False
 
     @property
     def folder(self) -> str:

@@ -109,6 +109,29 @@ def decoded(codes: Numbers, values: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
 
 
+def compact(table: pa.Table) -> pa.Table:
+    """The table in one piece, the dictionaries of its columns without values that no row has."""
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        if pa.types.is_dictionary(column.type) and not column.null_count:
+            found = coded(column)
+            used = np.zeros(len(found.values), np.bool_)
+            used[found.codes] = True
+            columns[name] = decoded((np.cumsum(used) - 1)[found.codes], found.values.filter(pa.array(used)))
+        else:
+            columns[name] = column.combine_chunks()
+    return pa.table(columns)
+
+
+def places(values: pa.Array, among: pa.Array) -> pa.Array:
+    """Where each value stands among distinct others, null where it does not; at once where the two are equal, as
+    the ids of two tables of a dataset mostly are."""
+    if values.equals(among):
+        return pa.array(np.arange(len(values), dtype=np.int32))
+    return pc.index_in(values, value_set=among)
+
+
 def in_one_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A dictionary-encoded column with one dictionary for all its pieces, or plain where a dictionary holds a null,
     which pyarrow does not join; a plain column as it is."""

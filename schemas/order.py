@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.coded import Coded, Numbers, coded
+from schemas.coded import Coded, Numbers, coded, in_one_dictionary
 
 _BITS = 63
 
@@ -43,7 +43,7 @@ def row_order(table: pa.Table, keys: Sequence[str]) -> RowOrder:
     rows = table.num_rows
     if rows < 2 or not keys:
         return RowOrder(None)
-    if len(keys) == 1 and _ascends(table.column(keys[0])):
+    if _ascends([table.column(key) for key in keys]):
         return RowOrder(None)
     order: Numbers | None = None
     tied: npt.NDArray[np.bool_] | None = None
@@ -62,11 +62,38 @@ def row_order(table: pa.Table, keys: Sequence[str]) -> RowOrder:
     return RowOrder(order, first if order is None else int(order[first]), repeats)
 
 
-def _ascends(column: pa.ChunkedArray) -> bool:
-    """Whether every value lies above the one before; most tables arrive like that."""
-    if column.null_count or pa.types.is_dictionary(column.type):
-        return False
-    return bool(pc.all(pc.greater(column.slice(1), column.slice(0, len(column) - 1))).as_py())
+def _ascends(columns: Sequence[pa.ChunkedArray]) -> bool:
+    """Whether every row lies above the one before; most tables arrive like that. False also where that takes more
+    than a look: at nulls, at floats, at dictionaries out of order."""
+    equal: npt.NDArray[np.bool_] | None = None
+    for column in columns:
+        compared = _compared(column)
+        if compared is None:
+            return False
+        above, same = compared
+        if not np.all(above | same if equal is None else above | same | ~equal):
+            return False
+        equal = same if equal is None else equal & same
+        if not equal.any():
+            return True
+    return False
+
+
+def _compared(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+    """(rows - 1,) which values lie above the one before, and which are equal to it."""
+    if pa.types.is_dictionary(column.type):
+        column = in_one_dictionary(column)
+    if column.null_count or pa.types.is_floating(column.type):
+        return None
+    if pa.types.is_dictionary(column.type):
+        values = column.chunk(0).dictionary
+        if len(values) > 1 and not pc.all(pc.greater(values[1:], values[:-1])).as_py():
+            return None
+        parts = [chunk.indices.to_numpy() for chunk in column.chunks]
+        codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return codes[1:] > codes[:-1], codes[1:] == codes[:-1]
+    after, before = column.slice(1), column.slice(0, len(column) - 1)
+    return pc.greater(after, before).to_numpy(), pc.equal(after, before).to_numpy()
 
 
 def _packed(table: pa.Table, keys: Sequence[str]) -> Iterator[Numbers]:

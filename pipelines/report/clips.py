@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
 from pipelines.report.contents import Contents, FeatureInfo
 from pipelines.report.figures import WIDTH_IN, colour, draw
 from pipelines.report.words import one_line
-from schemas.digests import stable_hash
+from schemas.coded import places
+from schemas.digests import stable_bytes
 from schemas.errors import DataError
 from schemas.shards import FeatureSpec, ShardIndex, read_shard_index, shard_of, shard_path
 from schemas.store import Store
@@ -57,36 +59,35 @@ class Sample:
 def sampled_ids(contents: Contents) -> Iterator[Mapping[str, Any]]:
     """Every track in an order that depends on nothing but the ids, tracks of an artist seen before last, and
     tracks without tags after those with."""
-    tracks, labels = contents.tracks, contents.labels
-    ids = tracks.column("track_id").to_pylist()
-    artists = tracks.column("artist_id").to_pylist()
-    labelled = {track: row for row, track in enumerate(labels.column("track_id").to_pylist())}
-    tagged = (pc.fill_null(pc.list_value_length(labels.column("tags")), 0)).to_pylist()
-
-    def untagged(row: int) -> bool:
-        label = labelled.get(ids[row])
-        return label is None or not tagged[label]
+    tracks, labels, splits = contents.tracks, contents.labels, contents.splits
+    ids, artists = tracks.column("track_id").combine_chunks(), tracks.column("artist_id").combine_chunks()
+    label_of = places(ids, labels.column("track_id").combine_chunks())
+    split_of = places(ids, splits.column("track_id").combine_chunks())
+    tagged = pc.greater(pc.list_value_length(labels.column("tags").combine_chunks()), 0).take(label_of)
+    tagged = pc.fill_null(tagged, False)
 
     def described(row: int) -> Mapping[str, Any]:
-        label = labelled.get(ids[row])
+        label, split = label_of[row].as_py(), split_of[row].as_py()
         names = ("track_id", "artist_id", "artist_name", "title")
         return {
             **{name: tracks.column(name)[row].as_py() for name in names},
             "tags": [] if label is None else labels.column("tags")[label].as_py(),
             "caption": (None if label is None else labels.column("caption")[label].as_py()) or "",
-            "split": contents.splits.get(ids[row], ""),
+            "split": "" if split is None else splits.column("split")[split].as_py(),
         }
 
     seen: set[str] = set()
     later = []
     # Tracks without tags are put in order when those with tags are through: most readers want but a few.
-    for lacking in (False, True):
-        rows = (row for row in range(len(ids)) if untagged(row) is lacking)
-        for row in sorted(rows, key=lambda row: (stable_hash(ids[row], _SEED), ids[row])):
-            if artists[row] in seen:
+    for wanted in (tagged, pc.invert(tagged)):
+        rows = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
+        named = zip(ids.take(pa.array(rows)).to_pylist(), rows.tolist(), strict=True)
+        for _, _, row in sorted((stable_bytes(name, _SEED), name, row) for name, row in named):
+            artist = artists[row].as_py()
+            if artist in seen:
                 later.append(row)
             else:
-                seen.add(artists[row])
+                seen.add(artist)
                 yield described(row)
     yield from (described(row) for row in later)
 

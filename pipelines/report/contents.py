@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -57,18 +57,18 @@ class Contents:
     Attributes:
         tracks: track_id, artist_id, artist_name, title, duration_s, recording_id.
         tags: rows of `tags`, most tracks first.
-        dropped: rows of `dropped_tags`, most tracks first.
-        excluded: rows of `exclusions`.
-        splits: track id to split, in the `default` scheme.
+        dropped: `dropped_tags`, most tracks first.
+        excluded: `exclusions`.
+        splits: `splits`, the `default` scheme.
     """
 
     receipt: Receipt
     tracks: pa.Table
     labels: pa.Table
     tags: list[dict[str, Any]]
-    dropped: list[dict[str, Any]]
+    dropped: pa.Table
     excluded: pa.Table
-    splits: Mapping[str, str]
+    splits: pa.Table
     features: list[FeatureInfo]
     tables: list[TableInfo]
 
@@ -102,11 +102,17 @@ class Contents:
 
     def artists(self) -> int:
         """How many there are."""
-        return int(pc.count_distinct(self.tracks.column("artist_id")).as_py())
+        return self._distinct["artist_id"]
 
     def recordings(self) -> int:
         """How many there are; fewer than tracks where one recording stands under two ids."""
-        return int(pc.count_distinct(self.tracks.column("recording_id")).as_py())
+        return self._distinct["recording_id"]
+
+    @cached_property
+    def _distinct(self) -> dict[str, int]:
+        """Counted once for the page and the card."""
+        names = ("artist_id", "recording_id")
+        return {name: int(pc.count_distinct(self.tracks.column(name)).as_py()) for name in names}
 
     def tagged(self) -> int:
         """Tracks with at least one tag."""
@@ -146,9 +152,9 @@ def read_contents(out: Store) -> Contents:
         rows(TRACKS, _TRACK_COLUMNS),
         rows(LABELS),
         sorted(rows(TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["tag"])),
-        sorted(rows(DROPPED_TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["raw_tag"])),
+        rows(DROPPED_TAGS).sort_by([("n_tracks", "descending"), ("raw_tag", "ascending")]),
         rows(EXCLUSIONS),
-        dict(zip(splits.column("track_id").to_pylist(), splits.column("split").to_pylist(), strict=True)),
+        splits,
         _features(out, receipt),
         [TableInfo(table, files[table.filename]) for table in TABLES.values() if table.filename in files],
     )

@@ -74,7 +74,7 @@ def page_text(
         "funnel": summary.funnel(contents),
         "excluded": summary.exclusions(contents),
         "dropped": summary.dropped_tags(contents),
-        "dropped_count": len(contents.dropped),
+        "dropped_count": contents.dropped.num_rows,
         "notes": [(name, entry.notes) for name, entry in contents.stages() if entry.notes],
         **_tags(contents),
         **_splits(contents, schemes),

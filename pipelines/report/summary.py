@@ -325,19 +325,12 @@ def balance(
 
 def dropped_tags(contents: Contents) -> list[Left]:
     """Tags as typed that the vocabulary does not have, by reason; the first are those on most tracks."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in contents.dropped:
-        groups.setdefault(row["reason"], []).append(row)
-    found = [
-        Left(
-            "tags",
-            reason,
-            meaning(reason),
-            len(rows),
-            tuple((row["raw_tag"], counted(row["n_tracks"], "track")) for row in rows[:FIRST_DROPPED]),
-        )
-        for reason, rows in groups.items()
-    ]
+    found = []
+    for reason in pc.unique(contents.dropped.column("reason")).to_pylist():
+        rows = contents.dropped.filter(pc.equal(contents.dropped.column("reason"), reason))
+        first = rows.slice(0, FIRST_DROPPED).to_pylist()
+        described = tuple((row["raw_tag"], counted(row["n_tracks"], "track")) for row in first)
+        found.append(Left("tags", reason, meaning(reason), rows.num_rows, described))
     return sorted(found, key=lambda left: (-left.count, left.reason))
 
 

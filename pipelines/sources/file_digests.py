@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.cache import cache_folder
 from schemas.digests import canonical_json, digest_of
 from schemas.store import FileInfo, Store
 
@@ -37,9 +37,8 @@ def digests_of(store: Store, paths: Sequence[str], *, trust_stamps: bool = True)
 
 
 def _memory_of(store: Store) -> tuple[Store, str]:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
     root = str(Path(store.root).resolve()) if store.is_local else store.root
-    return Store(f"{base}/tracklore/digests"), f"{digest_of(root)[:32]}.json"
+    return Store(f"{cache_folder()}/digests"), f"{digest_of(root)[:32]}.json"
 
 
 def _recall(memory: Store, name: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.cache import cache_folder
 from pipelines.progress import counter
 from pipelines.sources.base import SourceContext
 from pipelines.sources.probe import PROBE_VERSION, Probe, probe
@@ -63,9 +63,8 @@ class _Memory:
     """What was found in a folder before, by path, size and time. Losing it costs a second look, no more."""
 
     def __init__(self, store: Store) -> None:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
         key = digest_of([PROBE_VERSION, str(Path(store.root).resolve()) if store.is_local else store.root])
-        self._store = Store(f"{base}/tracklore/probes")
+        self._store = Store(f"{cache_folder()}/probes")
         self._file = f"{key[:32]}.parquet"
         self._usable = store.is_shared
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.cache import Remembered, digest_of_table
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.msd.audio import AUDIO_FILES, read_audio_paths
 from pipelines.sources.msd.duplicates import DUPLICATE_FILES, read_recordings
@@ -22,7 +23,7 @@ from pipelines.sources.msd.label_source import LabelSource, LabelTables, Million
 from pipelines.sources.msd.metadata import METADATA_FILES, artist_keys, read_metadata
 from pipelines.sources.msd.students import student_note
 from pipelines.sources.msd.tables import excluded_tracks, joined_annotations
-from pipelines.sources.msd.taste_profile import TASTE_FILES, read_taste_profile
+from pipelines.sources.msd.taste_profile import TASTE_FILES, TasteProfile, read_taste_profile
 from pipelines.sources.published_files import PublishedFile, PublishedFilesSettings
 from schemas.errors import UsageError
 from schemas.reasons import Reason
@@ -135,7 +136,7 @@ class MillionSong(MillionSongFiles):
 
         taste = None
         if settings.listening or settings.interactions:
-            taste = read_taste_profile(self, wanted, interactions=settings.interactions)
+            taste = self._taste_profile(wanted)
         releases: dict[str, LabelTables] = {}
         tables = []
         for name, source in self._labels.items():
@@ -183,8 +184,25 @@ class MillionSong(MillionSongFiles):
 
     def _tracks(self) -> tuple[pa.Table, tuple[str, ...]]:
         if self._metadata is None:
-            self._metadata = read_metadata(self)
+            found = self.remembered("million-song-metadata", self.VERSION, METADATA_FILES, self._read_metadata)
+            self._metadata = found.tables["tracks"], found.notes
         return self._metadata
+
+    def _read_metadata(self) -> Remembered:
+        table, notes = read_metadata(self)
+        return Remembered({"tracks": table}, notes)
+
+    def _taste_profile(self, tracks: pa.Array) -> TasteProfile:
+        if self.settings.interactions:  # not kept: it would be larger than the file
+            return read_taste_profile(self, tracks, interactions=True)
+
+        def read() -> Remembered:
+            taste = read_taste_profile(self, tracks, interactions=False)
+            return Remembered({"listened": taste.listened, "exclusions": taste.exclusions}, taste.notes)
+
+        keys, beside = [*TASTE_FILES, *METADATA_FILES], digest_of_table(pa.table({"track_id": tracks}))
+        found = self.remembered("taste-profile", self.VERSION, keys, read, beside=beside)
+        return TasteProfile(found.tables["listened"], None, found.tables["exclusions"], found.notes)
 
     def _published(self, releases: dict[str, LabelTables], notes: list[str]) -> pa.Table | None:
         """The split's table as its release gives it; releases of labels are read once."""

@@ -10,12 +10,14 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, ClassVar, cast
 
+from pipelines.cache import Remembered, remembered
 from pipelines.sources.base import Source, SourceContext, SourceSettings
 from pipelines.sources.file_digests import digests_of
 from schemas.errors import UsageError
@@ -95,8 +97,25 @@ class PublishedFiles(Source):
         return f"{self.store.root}/{self.path(key)}"
 
     def inputs(self) -> dict[str, str]:
+        return dict(self._digests)
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
         digests = digests_of(self.store, list(self._found.values()), trust_stamps=self.context.trust_stamps)
         return {key: digests[path] for key, path in self._found.items()}
+
+    def remembered(
+        self, kind: str, version: int, keys: Iterable[str], read: Callable[[], Remembered], *, beside: Any = None
+    ) -> Remembered:
+        """What `read` makes of files, which are read again only when one of them is another; see `pipelines.cache`.
+
+        Args:
+            version: raised when `read` makes something else of the same files.
+            keys: of all files that `read` may look at, whether they are there or not.
+            beside: what else its result depends on (JSON).
+        """
+        looked_at = {key: [self._found.get(key), self._digests.get(key)] for key in keys}
+        return remembered(kind, [version, looked_at, beside], read)
 
     def audio(self) -> Store | None:
         return None if self.settings.audio is None else self.context.store(self.settings.audio, "source.audio")

@@ -14,6 +14,7 @@ from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.splits.labels import Codes, Labels, as_array, labels_of, numbered
 from pipelines.words import tidy, words_of
 from schemas.errors import DataError
+from schemas.order import row_order
 
 COLUMNS = ("track_id", "artist_id", "collaborators", "artist_name", "title", "duration_s", "recording_id")
 MICROSECONDS = 1_000_000
@@ -77,13 +78,15 @@ def tracks_of(tracks: pa.Table, labels: pa.Table) -> Tracks:
     Raises:
         DataError: a label of a track that is not there.
     """
-    labels = labels.sort_by("track_id")
+    order = row_order(labels, ["track_id"]).rows
+    labels = labels if order is None else labels.take(pa.array(order))
     ids = as_array(labels.column("track_id"))
-    places = pc.index_in(ids, value_set=as_array(tracks.column("track_id")))
-    if places.null_count:
-        missing = ids.filter(pc.is_null(places))[0].as_py()
-        raise DataError(f"labels: track {missing!r} is not in tracks; build both again")
-    tracks = tracks.take(places)
+    if not ids.equals(as_array(tracks.column("track_id"))):
+        places = pc.index_in(ids, value_set=as_array(tracks.column("track_id")))
+        if places.null_count:
+            missing = ids.filter(pc.is_null(places))[0].as_py()
+            raise DataError(f"labels: track {missing!r} is not in tracks; build both again")
+        tracks = tracks.take(places)
     encoded = pc.dictionary_encode(as_array(tracks.column("artist_id")))
     lists = as_array(tracks.column("collaborators"))
     rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)

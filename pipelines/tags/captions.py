@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipelines.tags.near_duplicates import count_captions
 from pipelines.tags.sentences import chosen_sentences, noise_rules, noisy_sentences
 from pipelines.tags.templates import load_templates
-from schemas.digests import stable_hash
+from schemas.digests import stable_bytes
 from schemas.errors import UsageError
 from schemas.manifest import CaptionsSection
 from schemas.receipt import FunnelStep
@@ -125,6 +125,6 @@ def joined(track_id: str, tags: list[str], settings: CaptionsSection) -> str:
     does not learn the alphabet.
     """
     ordered = sorted(tags)
-    if settings.order == "seeded":
-        ordered.sort(key=lambda tag: stable_hash(f"{track_id}\x00{tag}", settings.seed))
+    if settings.order == "seeded" and len(ordered) > 1:
+        ordered.sort(key=lambda tag: stable_bytes(f"{track_id}\x00{tag}", settings.seed))
     return settings.separator.join(ordered)

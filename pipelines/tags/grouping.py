@@ -37,8 +37,7 @@ _IN_BRACKETS = re.compile(r"\[[^\]]*\(")
 _REFERS_BACK = re.compile(r"(?<!\\)\\([1-9])")
 
 
-@dataclass(frozen=True, slots=True)
-class TagCount:
+class TagCount(NamedTuple):
     """One tag as typed, on how many tracks it is, and where most of them have it from."""
 
     raw_tag: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
@@ -102,6 +102,7 @@ def _compiled(entry: str) -> re.Pattern[str]:
         raise ValueError(f"{entry} is no regular expression: {error}") from error
 
 
+@lru_cache(maxsize=8)
 def load_rules(name: str) -> TagRules:
     """Load rules by name, with the parts that they include.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import pyarrow.parquet as pq
 from pipelines.progress import counter
 from pipelines.stage import BuildContext, Stage, StageResult, written
 from pipelines.tags.captions import Captioned, caption_tracks, captions_digest
-from pipelines.tags.grouping import TagGroup, group_tags
-from pipelines.tags.normalise import Normalised, Normaliser
-from pipelines.tags.rules import TagRules, load_rules, load_taxonomy
+from pipelines.tags.grouped import Grouped, grouped_tags
+from pipelines.tags.grouping import TagGroup
+from pipelines.tags.rules import load_rules, load_taxonomy
 from pipelines.tags.steps import (
     count_tags,
     keep_frequent,
@@ -27,7 +28,7 @@ from pipelines.tags.steps import (
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
-from schemas.coded import coded, decoded, distinct_numbers
+from schemas.coded import coded, compact, decoded, distinct_numbers
 from schemas.digests import digest_of
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
@@ -64,13 +65,17 @@ class TagsStage(Stage):
         digest = digest_of([self.version, entry.digest, self.settings(context)])
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
-        normaliser = _Remembering(load_rules(settings.rules))
-        classifier = Normaliser(load_taxonomy(settings.rules)) if normaliser.rules.identity else None
-        groups, dropped = group_tags(counts, normaliser, _table(out, TAXONOMY), classifier)
-        _write_vocabulary(out, groups, normaliser)
+        rules, taxonomy_rules = load_rules(settings.rules), load_taxonomy(settings.rules)
+        # Tags are grouped by Python alone; Arrow counts meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            first_steps = pool.submit(lambda: _summed(counted, _read_parts(out, counted, "reached")))
+            grouped = grouped_tags(counts, rules, taxonomy_rules, _table(out, TAXONOMY), self.version)
+        groups, dropped = grouped.groups, grouped.dropped
+        _write_vocabulary(out, grouped)
         mapped = list(self._pass(context, "map", digest).values())
-        pairs = pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")])
+        pairs = compact(pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")]))
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
+        kept = compact(kept)
         last = [_step(_frequent(settings), kept, _distinct(kept, "tag"))]
         rare: dict[str, dict[str, int]] = {}
         if settings.min_tracks_per_split is not None:
@@ -95,8 +100,8 @@ class TagsStage(Stage):
         if captioned.dropped is not None:
             made[DROPPED_CAPTIONS.filename] = DROPPED_CAPTIONS.write(out, captioned.dropped)
         funnel = [
-            *_summed(counted, _read_parts(out, counted, "reached")),
-            _preprocessed(mapped, {normaliser(raw).words for group in groups for raw in group.members}),
+            *first_steps.result(),
+            _preprocessed(mapped, set(grouped.words)),
             _step("grouped: tags of one meaning are one", pairs, len(groups)),
             *last,
             *captioned.funnel,
@@ -112,25 +117,11 @@ class TagsStage(Stage):
         units = unit_count(context.out)
         tasks = [Task(f"{kind}-{n:05d}", f"{digest}-{kind}-{n}", {"unit": n}) for n in range(units)]
         shared = {"settings": context.manifest.tags.model_dump(mode="json")}
-        work = TaskSet("tags", f"pipelines.tags.stage:{kind}_unit", tasks, shared)
+        work = TaskSet("tags", f"pipelines.tags.stage:{kind}_unit", tasks, shared, side_by_side=True)
         return run_tasks(work, context.out, context.engine, context.reporter)
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         return f"labels of {tracks} tracks" if tracks is not None else "tags and labels"
-
-
-class _Remembering(Normaliser):
-    """Normalises a tag once, however often it is asked for."""
-
-    def __init__(self, rules: TagRules) -> None:
-        self._known: dict[str, Normalised] = {}
-        super().__init__(rules)
-
-    def __call__(self, raw: str) -> Normalised:
-        found = self._known.get(raw)
-        if found is None:
-            found = self._known[raw] = super().__call__(raw)
-        return found
 
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
@@ -157,7 +148,7 @@ def map_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     annotations = _read_part(context.out, f".work/tags/annotations-{spec['unit']:05d}.parquet")
     vocabulary = _read_part(context.out, _VOCABULARY)
     preprocessed = map_tags(annotations, vocabulary.select(["raw_tag", "words"]).rename_columns(["raw_tag", "tag"]))
-    pairs = map_tags(annotations, vocabulary.select(["raw_tag", "tag"]))
+    pairs = compact(map_tags(annotations, vocabulary.select(["raw_tag", "tag"])))
     path = _write_part(context, f"pairs-{spec['unit']:05d}", pairs)
     counter(context.label).advance()
     return {"pairs": path, "preprocessed": [_distinct(preprocessed, "track_id"), preprocessed.num_rows]}
@@ -167,15 +158,14 @@ def _table(out: Store, table: TableSchema) -> pa.Table:
     return table.read(out) if out.exists(table.filename) else table.empty()
 
 
-def _write_vocabulary(out: Store, groups: list[TagGroup], normaliser: Normaliser) -> None:
-    raw = [raw for group in groups for raw in group.members]
-    names = pa.array([group.tag for group in groups], pa.string())
-    sizes = [len(group.members) for group in groups]
+def _write_vocabulary(out: Store, grouped: Grouped) -> None:
+    names = pa.array([group.tag for group in grouped.groups], pa.string())
+    sizes = [len(group.members) for group in grouped.groups]
     table = pa.table(
         {
-            "raw_tag": pa.array(raw, pa.string()),
-            "words": pa.array([normaliser(tag).words for tag in raw], pa.string()),
-            "tag": decoded(np.repeat(np.arange(len(groups)), sizes), names),
+            "raw_tag": pa.array([raw for group in grouped.groups for raw in group.members], pa.string()),
+            "words": pa.array(grouped.words, pa.string()),
+            "tag": decoded(np.repeat(np.arange(len(sizes)), sizes), names),
         }
     )
     with out.writing(_VOCABULARY) as stream:

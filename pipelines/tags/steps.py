@@ -22,6 +22,11 @@ _COUNTED_SPLITS = ("train", "valid", "test")
 def keep_listened(annotations: pa.Table, listened: pa.Array) -> pa.Table:
     """Step 1: keep annotations of tracks in the listening data."""
     tracks = coded(annotations.column("track_id"))
+    if len(tracks.values):
+        # Of the whole listening data, a part of the annotations needs but a part.
+        limits = pc.min_max(tracks.values).as_py()
+        within = pc.and_(pc.greater_equal(listened, limits["min"]), pc.less_equal(listened, limits["max"]))
+        listened = listened.filter(within)
     heard = np.append(pc.is_in(tracks.values, value_set=listened).to_numpy(zero_copy_only=False), False)
     return annotations.filter(pa.array(heard[tracks.codes]))
 
@@ -66,19 +71,15 @@ def drop_artist_names(annotations: pa.Table, names: Mapping[str, str], kept: Ite
         return annotations
     known = frozenset(kept)
     tags, tracks = coded(annotations.column("raw_tag")), coded(annotations.column("track_id"))
-    codes: dict[str, int] = {}
-
-    def code(name: str | None, absent: int) -> int:
-        key = artist_key(name) if name else ""
-        return codes.setdefault(key, len(codes)) if key and key not in known else absent
-
-    of_tags, of_tracks = np.full(len(tags.values), -1), np.full(len(tracks.values), -2)
-    for found, of_values, absent in ((tags, of_tags, -1), (tracks, of_tracks, -2)):
-        present = distinct_numbers(found.codes)
-        texts = found.values.take(pa.array(present)).to_pylist()
-        if found is tracks:
-            texts = [names.get(text) for text in texts]
-        of_values[present] = [code(text, absent) for text in texts]
+    occurring = [distinct_numbers(found.codes) for found in (tracks, tags)]
+    ids, raw = (
+        found.values.take(pa.array(rows)).to_pylist() for found, rows in zip((tracks, tags), occurring, strict=True)
+    )
+    artists = [artist_key(names.get(track) or "") for track in ids]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(artists)) if key and key not in known}
+    of_tracks, of_tags = np.full(len(tracks.values), -2), np.full(len(tags.values), -1)
+    of_tracks[occurring[0]] = [numbers.get(key, -2) for key in artists]
+    of_tags[occurring[1]] = [numbers.get(key, -1) for key in map(artist_key, raw)]
     same = of_tags[tags.codes] == of_tracks[tracks.codes]
     return annotations.filter(pa.array(~same))
 
@@ -113,19 +114,20 @@ def merge_counts(parts: Iterable[pa.Table]) -> list[TagCount]:
     listed = list(parts)
     if not listed:
         return []
-    by_source = pa.concat_tables(listed).group_by(["raw_tag", "source"]).aggregate([("n_tracks", "sum")])
-    by_source = by_source.sort_by(
-        [("raw_tag", "ascending"), ("n_tracks_sum", "descending"), ("source", "ascending")]
-    )
-    # From the back, so that the first of a tag's sources, which gave it most, is what stays.
-    tags, sources = (by_source.column(name).to_pylist()[::-1] for name in ("raw_tag", "source"))
-    source_of = dict(zip(tags, sources, strict=True))
-    totals: dict[str, int] = dict.fromkeys(tags[::-1], 0)
-    for part in listed:
-        once = part.group_by("raw_tag").aggregate([("n_in_all", "max")])
-        for tag, number in zip(*(once.column(c).to_pylist() for c in ("raw_tag", "n_in_all_max")), strict=True):
-            totals[tag] += number
-    return [TagCount(tag, number, source_of[tag]) for tag, number in totals.items()]
+    table = pa.concat_tables(listed)
+    tags, sources = coded(table.column("raw_tag")), coded(table.column("source"))
+    count, width = len(tags.values), max(1, len(sources.values))
+    by_name = pc.array_sort_indices(sources.values).to_numpy()
+    place = np.argsort(by_name)[sources.codes]
+    given = np.bincount(tags.codes * width + place, table.column("n_tracks").to_numpy(), count * width)
+    # The source that gave a tag most; of two, the first by name.
+    most = given.reshape(count, width).argmax(axis=1)
+    part = np.repeat(np.arange(len(listed)), [one.num_rows for one in listed])
+    once = np.unique(part * count + tags.codes, return_index=True)[1]
+    totals = np.bincount(tags.codes[once], table.column("n_in_all").to_numpy()[once], count).astype(np.int64)
+    order = pc.array_sort_indices(tags.values)
+    columns = (tags.values, pa.array(totals), sources.values.take(pa.array(by_name[most])))
+    return list(map(TagCount, *(column.take(order).to_pylist() for column in columns)))
 
 
 def map_tags(annotations: pa.Table, vocabulary: pa.Table) -> pa.Table:
@@ -230,9 +232,9 @@ def tags_by_track(pairs: pa.Table, track_ids: pa.Array) -> pa.ListArray:
     rank = np.empty(len(tags.values), np.int64)
     order = pc.array_sort_indices(tags.values).to_numpy()
     rank[order] = np.arange(len(order))
-    ranks = rank[tags.codes[known]]
-    sequence = np.lexsort((ranks, positions[known]))
+    width = max(1, len(order))
+    keys = np.sort(positions[known] * width + rank[tags.codes[known]])
     lengths = np.bincount(positions[known], minlength=len(track_ids))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    listed = tags.values.take(pa.array(order[ranks[sequence]]))
+    listed = tags.values.take(pa.array(order[keys % width]))
     return pa.ListArray.from_arrays(pa.array(offsets), listed)

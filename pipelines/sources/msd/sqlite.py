@@ -1,4 +1,4 @@
-"""Tables of the published SQLite files as Arrow columns, without a Python object a row for longer than a batch."""
+"""Tables of the published SQLite files as Arrow columns: from their pages, or by SQLite where those do not tell."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from pipelines.sources.msd.sqlite_pages import (
+    NULL,
+    REAL,
+    TEXT,
+    WHOLE,
+    Bytes,
+    Cells,
+    DamagedPagesError,
+    table_cells,
+)
 from pipelines.sources.published_files import PublishedFiles
 from schemas.errors import UsageError
 
 _BATCH_ROWS = 4_000
 _BATCH_NUMBERS = 3_000_000
-_BATCH_LETTERS = 1 << 20
-_BATCH_TEXTS = 1 << 16
-_MOST = (1 << 20) - 1
-# Signs that no name or tag holds; one that does is read otherwise.
-_NULL, _NEXT = "\x1f", "\x1e"
+# The largest whole number up to which a float64 holds each.
+_EXACT = 1 << 53
 _HEADER = b"SQLite format 3\x00"
 _KINDS = {pa.string(): "text", pa.float64(): "a number", pa.int64(): "a whole number"}
 Columns = Mapping[str, pa.DataType]
@@ -34,9 +40,11 @@ Columns = Mapping[str, pa.DataType]
 class SqliteFile:
     """One open file. Text comes as bytes from SQLite and is checked as it becomes Arrow."""
 
-    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, where: str, pages: Bytes | None = None) -> None:
+        """`pages` is the file's content (uint8, with its header); without it the library reads every cell."""
         self._connection = connection
         self._where = where
+        self._pages = pages
 
     def columns(self, table: str, columns: Columns, *, ids: bool = False) -> pa.Table:
         """Columns of a table, in the order of its rowids.
@@ -49,7 +57,7 @@ class SqliteFile:
             UsageError: naming the file, table, column and row that is not as published.
         """
         self._check(table, columns)
-        made = self._in_bulk(table, columns) or self._row_by_row(table, columns)
+        made = self._from_pages(table, columns) or self._row_by_row(table, columns)
         return pa.table(made if ids else {name: made[name] for name in columns})
 
     def _row_by_row(self, table: str, columns: Columns) -> dict[str, pa.Array]:
@@ -63,57 +71,44 @@ class SqliteFile:
                     batches[place].append(self._array(table, name, kind, cells[place], cells[0]))
         return _joined(names, kinds, batches)
 
-    def _in_bulk(self, table: str, columns: Columns) -> dict[str, pa.Array] | None:
-        """The same as `_row_by_row`, many rows of a column in one text that SQLite puts together (see `_letters`);
-        None where a cell is not of its column's type, a text holds one of the two signs that are used here, or a
-        whole number is large."""
-        bounds = self._bounds(table)
-        if bounds is None:
+    def _from_pages(self, table: str, columns: Columns) -> dict[str, pa.Array] | None:
+        """The same as `_row_by_row`; None where the pages do not tell, or a cell is not of its column's type."""
+        kinds = [pa.int64(), *columns.values()]
+        batches: list[list[pa.Array]] = [[] for _ in kinds]
+        last = None
+        try:
+            for cells in self._cells(table, list(columns)):
+                made = [_column(cells, place, kind) for place, kind in enumerate(columns.values())]
+                rowids = cells.rowids if last is None else np.append(last, cells.rowids)
+                if any(column is None for column in made) or np.any(rowids[1:] <= rowids[:-1]):
+                    return None
+                last = rowids[-1:]
+                for batch, column in zip(batches, [pa.array(cells.rowids), *made], strict=True):
+                    batch.append(column)
+        except (DamagedPagesError, pa.ArrowInvalid):
             return None
-        texts = [_quoted([name]) for name, kind in columns.items() if kind == pa.string()]
-        numbers = [name for name, kind in columns.items() if kind == pa.int64()]
-        odd = [f"typeof({text}) NOT IN ('text', 'null')" for text in texts]
-        odd += [f"NOT coalesce({_is_small(name)}, 0)" for name in ("rowid", *numbers)]
-        asked = [
-            "count(*)",
-            f"total({' OR '.join(odd)})",
-            _letters(["rowid", *numbers]),
-            *(f"count({text}), group_concat(coalesce({text}, '{_NULL}'), '{_NEXT}')" for text in texts),
-        ]
-        names = ["rowid", *columns]
-        batches: list[list[pa.Array]] = [[] for _ in names]
-        for start in range(bounds[0], bounds[1] + 1, _BATCH_TEXTS):
-            inside = f"FROM {_quoted([table])} WHERE rowid BETWEEN {start} AND {start + _BATCH_TEXTS - 1}"
-            with self._asked(f"SELECT {', '.join(asked)} {inside}") as cursor:
-                rows, wrong, letters, *found = cursor.fetchone()
-            if rows == 0:
-                continue
-            parts = [_split(*cells, rows) for cells in zip(found[::2], found[1::2], strict=True)]
-            if wrong or None in parts:
-                return None
-            cells = _numbers(letters, 1 + len(numbers))
-            whole = [pa.array(cells[:, place], pa.int64()) for place in range(1 + len(numbers))]
-            if np.any(np.diff(cells[:, 0]) <= 0):
-                return None
-            for batch, (name, kind) in zip(batches, [("rowid", pa.int64()), *columns.items()], strict=True):
-                if kind == pa.float64():
-                    with self._asked(f"SELECT {_quoted([name])} {inside} ORDER BY rowid") as cursor:
-                        reals = [cell for (cell,) in cursor]
-                    batch.append(self._array(table, name, kind, reals, cells[:, 0].tolist()))
-                else:
-                    batch.append(whole.pop(0) if kind == pa.int64() else parts.pop(0))
-        return _joined(names, [pa.int64(), *columns.values()], batches)
+        return _joined(["rowid", *columns], kinds, batches)
 
-    def _bounds(self, table: str) -> tuple[int, int] | None:
-        """The first and the last rowid; None when there is no row, when few between them are in use, or when the
-        file's text is UTF-16, through which not every letter comes unharmed."""
+    def _cells(self, table: str, columns: Sequence[str]) -> Iterator[Cells]:
+        """Columns of a table from the file's pages.
+
+        Raises:
+            DamagedPagesError: the pages alone do not tell what the columns hold, or are damaged.
+        """
         with self._asked("PRAGMA encoding") as cursor:
             (encoding,) = cursor.fetchone()
-        with self._asked(f"SELECT count(*) FROM {_quoted([table])}") as cursor:  # noqa: S608 - our own names, quoted
-            (rows,) = cursor.fetchone()
-        with self._asked(f"SELECT min(rowid), max(rowid) FROM {_quoted([table])}") as cursor:  # noqa: S608 - our own names, quoted
-            first, last = cursor.fetchone()
-        return (first, last) if rows and last - first < 2 * rows and encoding == b"UTF-8" else None
+        at = "SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
+        with self._asked(at, table) as cursor:
+            (root,) = cursor.fetchone() or (0,)
+        with self._asked("SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", table) as cursor:
+            declared = cursor.fetchall()
+        names = [name.decode("utf-8", "replace") for name, *_ in declared]
+        places = [names.index(name) for name in columns]
+        # Such a key is the rowid, and not in the record; what is generated need not be there at all.
+        apart = any(declared[place][2] and declared[place][1].upper() == b"INTEGER" for place in places)
+        if self._pages is None or encoding != b"UTF-8" or apart or any(hidden for *_, hidden in declared):
+            raise DamagedPagesError
+        yield from table_cells(self._pages, root, places)
 
     def numbers(self, table: str, columns: Sequence[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
         """Columns of numbers, about a million rows at a time, in no order.
@@ -125,24 +120,19 @@ class SqliteFile:
             UsageError: naming the file, table and column and row that is not as published; NULL is not.
         """
         self._check(table, dict.fromkeys(columns, pa.float64()))
-        batches = self._small_numbers(table, columns)
+        batches = self._numbers_from_pages(table, columns)
         yield from self._one_by_one(table, columns) if batches is None else batches
 
-    def _small_numbers(self, table: str, columns: Sequence[str]) -> list[list[npt.NDArray[np.float64]]] | None:
-        """The columns when all their cells are small whole numbers, as the published ones are; else None."""
-        bounds = self._bounds(table)
-        if bounds is None:
-            return None
-        small = " AND ".join(_is_small(name) for name in columns)
+    def _numbers_from_pages(self, table: str, columns: Sequence[str]) -> list[list[npt.NDArray[np.float64]]] | None:
+        """The columns; None where the pages do not tell, or a cell is no number."""
         batches = []
-        for start in range(bounds[0], bounds[1] + 1, _BATCH_LETTERS):
-            inside = f"FROM {_quoted([table])} WHERE rowid BETWEEN {start} AND {start + _BATCH_LETTERS - 1}"
-            with self._asked(f"SELECT count(*), {_letters(columns)} FILTER (WHERE {small}) {inside}") as cursor:
-                rows, letters = cursor.fetchone()
-            cells = _numbers(letters or b"", len(columns))
-            if len(cells) != rows:
-                return None
-            batches.append([cells[:, place].astype(np.float64) for place in range(len(columns))])
+        try:
+            for cells in self._cells(table, columns):
+                if not np.all((cells.kinds == WHOLE) | (cells.kinds == REAL)):
+                    return None
+                batches.append([cells.numbers(place) for place in range(len(columns))])
+        except DamagedPagesError:
+            return None
         return batches
 
     def _one_by_one(self, table: str, columns: Sequence[str]) -> Iterator[list[npt.NDArray[np.float64]]]:
@@ -180,7 +170,7 @@ class SqliteFile:
         raise AssertionError(f"{table}.{name}: the cells fit one by one")
 
     def _check(self, table: str, columns: Columns) -> None:
-        with self._asked(f"SELECT name FROM pragma_table_info({_quoted([table], chr(39))})") as cursor:  # noqa: S608 - our own names, quoted
+        with self._asked("SELECT name FROM pragma_table_info(?)", table) as cursor:
             found = [name.decode("utf-8", "replace") for (name,) in cursor]
         if not found:
             raise UsageError(f"{self._where}: has no table {table!r}; is it the published file?")
@@ -192,9 +182,9 @@ class SqliteFile:
         return UsageError(f"{self._where}: table {table!r}, column {column!r}, row {rowid}: {problem}")
 
     @contextmanager
-    def _asked(self, query: str) -> Iterator[sqlite3.Cursor]:
+    def _asked(self, query: str, *values: str) -> Iterator[sqlite3.Cursor]:
         try:
-            with closing(self._connection.execute(query)) as cursor:
+            with closing(self._connection.execute(query, values)) as cursor:
                 yield cursor
         except (sqlite3.Error, OverflowError) as error:
             raise UsageError(f"{self._where}: cannot be read as SQLite ({error}); get it again") from error
@@ -231,38 +221,23 @@ def _connected(path: Path, where: str) -> Iterator[SqliteFile]:
         raise UsageError(f"{where}: cannot be opened ({error})") from error
     with closing(connection):
         connection.text_factory = bytes
-        yield SqliteFile(connection, where)
+        yield SqliteFile(connection, where, np.memmap(path, np.uint8, "r").view(np.ndarray))
 
 
-def _is_small(name: str) -> str:
-    """An SQL expression: whether a cell is a whole number that a letter can stand for. Text is no such number."""
-    return f"{_quoted([name])} & {_MOST} = {_quoted([name])}"
+def _column(cells: Cells, place: int, kind: pa.DataType) -> pa.Array | None:
+    """A column as Arrow; None when a cell is not of its type.
 
-
-def _letters(names: Sequence[str]) -> str:
-    """An SQL expression: small whole numbers of many rows as one text, a number a letter.
-
-    Millions of cells are thrice as fast in one text as they are as Python objects, and while SQLite writes it,
-    Python's other threads work. The letter is one further on: letter 0 would end the text.
+    Raises:
+        pa.ArrowInvalid: a text is not UTF-8.
     """
-    return f"group_concat(char({', '.join(f'{_quoted([name])} + 1' for name in names)}), '')"
-
-
-def _numbers(letters: bytes, columns: int) -> npt.NDArray[np.int64]:
-    """(rows, columns) what `_letters` stands for."""
-    points = letters.decode("utf-8", "surrogatepass").encode("utf-32-le", "surrogatepass")
-    return np.frombuffer(points, "<u4").astype(np.int64).reshape(-1, columns) - 1
-
-
-def _split(count: int, text: bytes, rows: int) -> pa.Array | None:
-    """The cells of a text column, `count` of `rows` not null; None when it is not UTF-8 or holds the signs."""
-    try:
-        cells = pc.split_pattern(pa.array([text]).cast(pa.string()), _NEXT).values
-    except pa.ArrowInvalid:
-        return None
-    if count < rows:
-        cells = pc.if_else(pc.equal(cells, _NULL), None, cells)
-    return cells if (len(cells), len(cells) - cells.null_count) == (rows, count) else None
+    kinds = cells.kinds[place]
+    missing = kinds == NULL
+    if kind == pa.string():
+        return cells.texts(place) if np.all(missing | (kinds == TEXT)) else None
+    if kind == pa.int64():
+        return pa.array(cells.values[place], mask=missing) if np.all(missing | (kinds == WHOLE)) else None
+    exact = (kinds == WHOLE) & (cells.values[place] >= -_EXACT) & (cells.values[place] <= _EXACT)
+    return pa.array(cells.numbers(place), mask=missing) if np.all(missing | exact | (kinds == REAL)) else None
 
 
 def _joined(
@@ -282,8 +257,8 @@ def _converted(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(cells, kind)
 
 
-def _quoted(names: Sequence[str], sign: str = '"') -> str:
-    return ", ".join(sign + name.replace(sign, sign * 2) + sign for name in names)
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def _shown(cell: Any) -> str:

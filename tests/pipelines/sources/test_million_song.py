@@ -10,6 +10,7 @@ import sqlite3
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -884,6 +885,40 @@ def test_msd500_from_the_published_files_to_its_splits(corpus: Folder, tmp_path:
     assert "sid_mismatches.txt: they do not count" in ran.out + ran.err + (out / "report.html").read_text()
     assert command("verify", out).code == 0
     assert command("audit", out).code == 0
+
+
+def test_what_is_remembered_of_the_files_changes_nothing(
+    corpus: Folder, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TRACKLORE_CACHE", str(cache))
+    (tmp_path / "no folder").write_text("")
+
+    def receipt(name: str, *words: str) -> bytes:
+        path = ("--set", f"source.path={corpus.path}")
+        ran = command("build", "msd500", *path, "--out", tmp_path / name, *ONLY, *words)
+        assert ran.code == 0, ran.err
+        return (tmp_path / name / "receipt.json").read_bytes()
+
+    cold = receipt("cold")
+    kept = sorted((cache / "tables").iterdir())
+    assert [path.name.partition("-")[0] for path in kept] == ["groups", "lastfm", "million", "taste"]
+    assert receipt("warm") == cold
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:-3])
+    assert receipt("damaged") == cold
+    # Another recipe finds what the first has left.
+    warm = receipt("other warm", "--set", "tags.top=2", "--set", "source.tracks=all")
+    monkeypatch.setenv("TRACKLORE_CACHE", str(tmp_path / "no folder"))
+    assert receipt("none") == cold
+    assert receipt("other", "--set", "tags.top=2", "--set", "source.tracks=all") == warm != cold
+    # A file that changes is read again.
+    monkeypatch.setenv("TRACKLORE_CACHE", str(cache))
+    with closing(sqlite3.connect(corpus.path / "lastfm_tags.db")) as database:
+        database.execute("UPDATE tags SET tag = 'violin' WHERE tag = 'piano'")
+        database.commit()
+    assert receipt("changed") != cold
+    assert {tag for tags in labels(tmp_path / "changed").values() for tag in tags} >= {"violin"}
 
 
 def test_scores_below_50_are_dropped_when_the_released_code_is_followed(

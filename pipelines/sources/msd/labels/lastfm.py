@@ -17,8 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.cache import Remembered
 from pipelines.sources.msd.label_source import LabelSource, LabelTables, MillionSongFiles
 from pipelines.sources.msd.sqlite import SqliteFile, opened_sqlite
+from pipelines.sources.msd.tables import joined_annotations
 from pipelines.sources.published_files import PublishedFile
 from schemas.errors import UsageError
 
@@ -48,10 +50,23 @@ class LastFm(LabelSource):
     }
 
     def read(self, files: MillionSongFiles, tracks: pa.Array | None) -> LabelTables:
-        if files.has(_DATABASE):
-            with opened_sqlite(files, _DATABASE) as database:
-                return _of_database(files, database)
-        return _of_json(files)
+        found = files.remembered("lastfm", self.VERSION, self.files, lambda: _read(files))
+        return LabelTables(found.tables["annotations"], notes=found.notes)
+
+
+def _read(files: MillionSongFiles) -> Remembered:
+    """The annotations in order, so that whoever remembers them has nothing to sort."""
+    if files.has(_DATABASE):
+        with opened_sqlite(files, _DATABASE) as database:
+            said = _of_database(files, database)
+    else:
+        said = _of_json(files)
+    named = said.annotations.column("track_id").chunk(0).dictionary.unique()
+    tables = [("lastfm", said.annotations)]
+    notes = said.notes
+    del said
+    annotations, _ = joined_annotations(tables, named.take(pc.array_sort_indices(named)))
+    return Remembered({"annotations": annotations}, notes)
 
 
 def _of_database(files: MillionSongFiles, database: SqliteFile) -> LabelTables:

@@ -1,4 +1,4 @@
-"""Reading in bulk against a plain query, on cells that do and do not fit the quick way."""
+"""Reading pages against a plain query, on cells that pages do and do not tell."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.msd import sqlite
+from pipelines.sources.msd import sqlite, sqlite_pages
 from pipelines.sources.msd.sqlite import SqliteFile
 from schemas.errors import UsageError
 
@@ -42,6 +43,11 @@ def written(encoding: str, declared: str, rows: list[tuple[int, tuple[Any, ...]]
     return database
 
 
+def opened(database: sqlite3.Connection) -> SqliteFile:
+    database.commit()
+    return SqliteFile(database, "t.db", np.frombuffer(database.serialize(), np.uint8))
+
+
 def plainly(database: sqlite3.Connection, names: str) -> list[tuple[Any, ...]]:
     def text(cell: Any) -> Any:
         return cell.decode() if isinstance(cell, bytes) else cell
@@ -51,8 +57,9 @@ def plainly(database: sqlite3.Connection, names: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("_BATCH_TEXTS", 4), ("_BATCH_LETTERS", 4), ("_BATCH_ROWS", 3), ("_BATCH_NUMBERS", 6)):
+    for name, size in (("_BATCH_ROWS", 3), ("_BATCH_NUMBERS", 6)):
         monkeypatch.setattr(sqlite, name, size)
+    monkeypatch.setattr(sqlite_pages, "_BATCH_BYTES", 1024)
 
 
 encodings = st.sampled_from(["UTF-8", "UTF-8", "UTF-16le"])
@@ -69,7 +76,7 @@ def test_columns_are_what_a_plain_query_gives(
     rows = [(1, cells) for _, cells in rows] if dense else rows
     kinds = {"a": pa.string(), "b": pa.string(), "n": pa.int64(), "x": pa.float64()}
     with closing(written(encoding, "a text, b text, n int, x real", rows)) as database:
-        found = SqliteFile(database, "t.db").columns("t", kinds, ids=True)
+        found = opened(database).columns("t", kinds, ids=True)
         expected = plainly(database, "rowid, a, b, n, x")
     assert found.schema.types == [pa.int64(), *kinds.values()]
     assert list(zip(*(column.to_pylist() for column in found.columns), strict=True)) == expected
@@ -82,7 +89,7 @@ def test_numbers_are_what_a_plain_query_gives(
 ) -> None:
     rows = [(1, cells) for _, cells in rows] if dense else rows
     with closing(written(encoding, "a int, b, x float", rows)) as database:
-        batches = list(SqliteFile(database, "t.db").numbers("t", ("a", "b", "x")))
+        batches = list(opened(database).numbers("t", ("a", "b", "x")))
         expected = plainly(database, "a, b, x")
     found = [cells for batch in batches for cells in zip(*(part.tolist() for part in batch), strict=True)]
     assert found == [tuple(map(float, cells)) for cells in expected]
@@ -98,9 +105,9 @@ def test_a_cell_of_another_type_is_named(before: int, after: int, text: Any, num
         closing(written("UTF-8", "a, n", rows((text, 1)))) as database,
         pytest.raises(UsageError, match=rf"^t\.db: table 't', column 'a', row {before - 2}: .* is not text$"),
     ):
-        SqliteFile(database, "t.db").columns("t", {"a": pa.string(), "n": pa.int64()})
+        opened(database).columns("t", {"a": pa.string(), "n": pa.int64()})
     with (
         closing(written("UTF-8", "a, n", rows(("b", number)))) as database,
         pytest.raises(UsageError, match=rf"^t\.db: table 't', column 'n', row {before - 2}: is no number$"),
     ):
-        list(SqliteFile(database, "t.db").numbers("t", ("n",)))
+        list(opened(database).numbers("t", ("n",)))

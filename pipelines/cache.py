@@ -1,0 +1,139 @@
+"""What was read or worked out before, kept outside of every dataset: recipes that share files read them once.
+
+An entry is named by everything that its content depends on, digests of files and versions of code included, so none
+is ever stale. It holds its own digest: one that is damaged, or was cut off, counts as missing and is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from schemas.digests import canonical_json, digest_of
+from schemas.store import Store
+
+MOST_BYTES = 4 << 30
+_FORMAT = 1
+_FOLDER = "tables"
+_DIGEST_BYTES = 32
+_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """One entry.
+
+    Attributes:
+        tables: by name; text may be dictionary-encoded.
+        notes: what a person should know of how they came about.
+    """
+
+    tables: Mapping[str, pa.Table]
+    notes: tuple[str, ...] = field(default=())
+
+
+def cache_folder() -> str:
+    """Where caches lie: `TRACKLORE_CACHE`, or else `tracklore` in the user's folder for caches. It may be deleted
+    at any time."""
+    own = os.environ.get("TRACKLORE_CACHE")
+    return own or f"{os.environ.get('XDG_CACHE_HOME') or Path('~').expanduser() / '.cache'}/tracklore"
+
+
+def remembered(kind: str, key: Any, make: Callable[[], Remembered]) -> Remembered:
+    """What `make` gives, from an earlier time when there was one.
+
+    Args:
+        kind: what it is, for a person who looks into the folder.
+        key: everything that the content depends on (JSON).
+    """
+    store = Store(f"{cache_folder()}/{_FOLDER}")
+    name = f"{kind}-{digest_of([_FORMAT, kind, key])[:40]}.arrow"
+    found = _read(store, name)
+    if found is None:
+        found = make()
+        _write(store, name, found)
+    return found
+
+
+def digest_of_table(table: pa.Table) -> str:
+    """Equal for equal tables of equal pieces."""
+    hashed = _Hashed()
+    with pa.ipc.new_stream(pa.PythonFile(hashed, "w"), table.schema) as writer:
+        writer.write_table(table)
+    return hashed.digest().hex()
+
+
+def _read(store: Store, name: str) -> Remembered | None:
+    path = store.local_path(name)
+    try:
+        whole = pa.memory_map(str(path)).read_buffer() if path is not None else pa.py_buffer(store.read_bytes(name))
+        end = len(whole) - _DIGEST_BYTES
+        if end < _LENGTH_BYTES or hashlib.sha256(memoryview(whole)[:end]).digest() != whole[end:].to_pybytes():
+            return None
+        begin = _LENGTH_BYTES + int.from_bytes(whole[:_LENGTH_BYTES].to_pybytes(), "big")
+        head = json.loads(whole[_LENGTH_BYTES:begin].to_pybytes())
+        stream = pa.BufferReader(whole[begin:end])
+        tables = {name: pa.ipc.open_stream(stream).read_all() for name in head["tables"]}
+    except (OSError, ValueError):  # pyarrow's own errors are of these kinds
+        return None
+    if path is not None:
+        with contextlib.suppress(OSError):
+            os.utime(path)  # what was of use last is deleted last
+    return Remembered(tables, tuple(head["notes"]))
+
+
+def _write(store: Store, name: str, entry: Remembered) -> None:
+    head = canonical_json({"tables": list(entry.tables), "notes": entry.notes}).encode("utf-8", "surrogatepass")
+    try:
+        with store.writing(name) as stream:
+            hashed = _Hashed(stream)
+            hashed.write(len(head).to_bytes(_LENGTH_BYTES, "big") + head)
+            for table in entry.tables.values():
+                options = pa.ipc.IpcWriteOptions(compression="lz4", unify_dictionaries=True)
+                with pa.ipc.new_stream(pa.PythonFile(hashed, "w"), table.schema, options=options) as writer:
+                    writer.write_table(table)
+            stream.write(hashed.digest())
+        _make_room(store)
+    except OSError:  # a read-only home, or a full one: the next build reads again
+        return
+
+
+class _Hashed:
+    """A stream that knows the digest of what went through it, on to another stream if there is one."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream = stream
+        self._state = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Take bytes."""
+        self._state.update(data)
+        return len(data) if self._stream is None else self._stream.write(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def digest(self) -> bytes:
+        """Of all bytes so far."""
+        return self._state.digest()
+
+
+def _make_room(store: Store) -> None:
+    """Delete what was of use the longest ago, until the rest is no more than `MOST_BYTES`."""
+    files = store.list()
+    total = sum(file.bytes for file in files)
+    for file in sorted(files, key=lambda file: (int(file.stamp or 0), file.path)):
+        if total <= MOST_BYTES:
+            return
+        store.remove(file.path)
+        total -= file.bytes
