@@ -54,6 +54,15 @@ def build(
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="FILE", help="A splits.parquet whose tracks keep their splits.")
     ] = None,
+    track_timeout: Annotated[
+        float | None, typer.Option("--track-timeout", metavar="SECONDS", help="For one track's features; 120.")
+    ] = None,
+    track_memory: Annotated[
+        float | None, typer.Option("--track-memory", metavar="GB", help="For one track's features; 2.")
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try tracks again that left by a fault of the machine's.")
+    ] = False,
 ) -> None:
     """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
     from pipelines import cli
@@ -70,6 +79,9 @@ def build(
         strict=strict,
         flags=context.args,
         keep=keep,
+        track_timeout=track_timeout,
+        track_memory=track_memory,
+        retry=retry,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ def build(
     flags: Sequence[str] = (),
     always_tell: bool = False,
     keep: str | None = None,
+    track_timeout: float | None = None,
+    track_memory: float | None = None,
+    retry: bool = False,
 ) -> None:
     """`tracklore build`. With `always_tell` the funnel and the audit are printed of a dataset that stands, too.
 
@@ -44,11 +48,12 @@ def build(
 
     check_flags(flags)
     check_runner(runner or DEFAULT_RUNNER)
-    engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags))
+    limits = _track_limits(track_timeout, track_memory)
+    engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags), **limits)
     typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
     names = [name.strip() for part in only for name in part.split(",") if name.strip()]
-    request = Request(loaded, where, base, Store(out), engine, names, check)
+    request = Request(loaded, where, base, Store(out), engine, names, check, retry)
     result = run_build(request, Reporter(), dry_run=dry_run)
     if dry_run:
         show_plan(console(), result.plan)
@@ -232,6 +237,19 @@ def _workers(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     return workers or os.cpu_count() or 1
+
+
+def _track_limits(timeout: float | None, memory: float | None) -> dict[str, Any]:
+    """Seconds and bytes that one track may take, where they are given."""
+    for flag, value in (("--track-timeout", timeout), ("--track-memory", memory)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{flag} {value:g}: give a number above 0")
+    limits: dict[str, Any] = {}
+    if timeout is not None:
+        limits["track_timeout_s"] = timeout
+    if memory is not None:
+        limits["track_bytes"] = round(memory * 1e9)
+    return limits
 
 
 def _refuse_leaks(directory: str, content: Mapping[str, Any], *, strict: bool) -> None:

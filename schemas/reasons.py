@@ -49,6 +49,11 @@ class Reason(StrEnum):
         return _MEANINGS[self]
 
 
+# What may be otherwise another time, or elsewhere: the machine was slow, full or out of reach.
+FAULTS_OF_THE_MACHINE = frozenset(
+    {Reason.TIMED_OUT, Reason.DECODER_DIED, Reason.OUT_OF_MEMORY, Reason.UNREADABLE, Reason.MISSING_FILE}
+)
+
 _MEANINGS: dict[Reason, str] = {
     Reason.NOT_AUDIO: "the file is not audio that any decoder knows",
     Reason.DECODE_ERROR: "the decoder gave up on the file",

@@ -10,15 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.features.base import Feature
+from pipelines.features.isolation import isolation, stop
 from pipelines.features.media import Media, MediaRef
 from pipelines.features.quiet import quiet_decoders
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
-from schemas.digests import digest_of
+from schemas.digests import canonical_json, digest_of
 from schemas.errors import DataError, UsageError
-from schemas.reasons import Reason
-from schemas.receipt import FileEntry, FunnelStep
+from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
+from schemas.receipt import FileEntry, FunnelStep, StageEntry
 from schemas.shards import read_shard_meta, shard_count, shard_is_whole, shard_of, shard_path
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS, SPLITS
@@ -44,6 +45,19 @@ class FeatureStage(Stage):
     def repairable(self) -> bool:
         return True
 
+    def to_retry(self, context: BuildContext, entry: StageEntry) -> list[str]:
+        table = EXCLUSIONS.read(context.out)
+        ours = pc.and_(
+            pc.equal(table.column("stage"), self.name),
+            pc.is_in(table.column("reason"), value_set=pa.array(sorted(FAULTS_OF_THE_MACHINE), pa.string())),
+        )
+        count = context.receipt.shards
+        tracks = table.filter(ours).column("id").to_pylist()
+        if count is None:
+            return []
+        paths = {shard_path(self._feature.name, shard_of(track, count), count) for track in tracks}
+        return sorted(paths & set(entry.files))
+
     def preflight(self, context: BuildContext) -> None:
         self._store(context)
         unknown = set(self._feature.settings.splits) - set(context.manifest.splits.ratios)
@@ -52,7 +66,11 @@ class FeatureStage(Stage):
                 f"{context.where}: features.{self._feature.name}.splits: {shown(sorted(unknown))} is no split of "
                 f"splits.ratios ({', '.join(context.manifest.splits.ratios)})"
             )
-        self._feature.prepare()
+        if self._store(context).is_shared:
+            section = context.manifest.features[self._feature.name].model_dump(mode="json")
+            isolation().prepare(self._feature.name, canonical_json(section))
+        else:
+            self._feature.prepare()
 
     def _store(self, context: BuildContext) -> Store:
         store = self._media.store()
@@ -83,10 +101,16 @@ class FeatureStage(Stage):
                 "name": self._feature.name,
                 "section": context.manifest.features[self._feature.name].model_dump(mode="json"),
                 "media": store.root,
+                "limits": [context.engine.track_timeout_s, context.engine.track_bytes],
             },
         )
-        with quiet_decoders() if context.engine.is_local else nullcontext():
-            results = run_tasks(work, out, context.engine, context.reporter)
+        try:
+            with quiet_decoders() if context.engine.is_local else nullcontext():
+                results = run_tasks(work, out, context.engine, context.reporter)
+        except BaseException:
+            stop()  # else its threads would wait for their decoders before this process could end
+            raise
+        isolation().end_idle()
         for result in results.values():
             keys = ("sha256", "bytes", "rows")
             entries[result["path"]] = FileEntry.model_validate({key: result[key] for key in keys})
