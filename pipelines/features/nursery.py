@@ -167,6 +167,7 @@ def main() -> None:
     """Serve the socket that was handed down as the descriptor on the command line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.unraisablehook = lambda _: None  # a store that fails under libsndfile; the track is told of it
     Nursery(socket.socket(fileno=int(sys.argv[1]))).serve()
 
 

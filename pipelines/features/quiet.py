@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import IO
 
 _REMARK = b"libmpg123"
+# Its remarks on a header that it cannot use, without its name.
+_OPENINGS = (b"Note: ", b"Warning: Xing", b"Warning: Encountered", b"Warning: Real sample count")
 
 
 @contextmanager
@@ -47,5 +49,5 @@ def forward(stream: IO[bytes], to: int) -> None:
     """Write a stream's lines to a descriptor, but for the decoder's remarks, until the stream ends."""
     with stream:
         for line in stream:
-            if _REMARK not in line:
+            if _REMARK not in line and not line.startswith(_OPENINGS):
                 os.write(to, line)
