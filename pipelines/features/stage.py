@@ -29,7 +29,7 @@ from schemas.tables.splits import DEFAULT_SCHEME
 class FeatureStage(Stage):
     """Computes one feature for every track that has the media; splits matter to it only when it names some."""
 
-    version = 1
+    version = 2
 
     def __init__(self, feature: Feature, media: Media) -> None:
         self.name = f"features.{feature.name}"
