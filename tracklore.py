@@ -140,11 +140,14 @@ def verify(
         str | None, typer.Option("--against", help="Another build of it, or an export of its ids.")
     ] = None,
     workers: Workers = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every tensor: finite, shape, range; and miss no track.")
+    ] = False,
 ) -> None:
     """Read every file that the receipt lists: checksums and schemas. Exit 1 when something differs."""
     from pipelines import cli
 
-    cli.verify(directory, against=against, workers=workers)
+    cli.verify(directory, against=against, workers=workers, deep=deep)
 
 
 @app.command()

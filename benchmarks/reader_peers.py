@@ -1,7 +1,7 @@
 """The peers' side of `benchmarks.reader`, run by the peers' own interpreter; imports nothing of Tracklore.
 
-`write FOLDER` writes the clips of FOLDER/clips.npy as WebDataset tars and as MDS. `serve FOLDER` answers lines of
-`PEER READS FRAMES` on standard input with crops a second on standard output.
+`write FOLDER` writes the clips of FOLDER/clips.npy as WebDataset tars, as MDS and as a dataset of HF datasets.
+`serve FOLDER` answers lines of `PEER READS FRAMES` on standard input with crops a second on standard output.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import streaming
 import webdataset
@@ -23,7 +24,7 @@ CLIPS_A_TAR = 48
 
 
 def write(folder: Path) -> None:
-    """Write both formats."""
+    """Write the formats."""
     clips = np.load(folder / "clips.npy", mmap_mode="r")
     shutil.rmtree(folder / "mds", ignore_errors=True)
     (folder / "tar").mkdir(exist_ok=True)
@@ -35,6 +36,11 @@ def write(folder: Path) -> None:
     with streaming.MDSWriter(out=str(folder / "mds"), columns=columns) as mds:
         for number, clip in enumerate(clips):
             mds.write({"number": number, "mel": np.asarray(clip)})
+    features = datasets.Features({"mel": datasets.Array2D((frames, bands), "float16")})
+    rows = datasets.Dataset.from_generator(
+        lambda: ({"mel": clip} for clip in clips), features=features, cache_dir=str(folder / "cache")
+    )
+    rows.save_to_disk(str(folder / "hf"))
 
 
 def from_tars(folder: Path) -> Iterator[Any]:
@@ -44,11 +50,18 @@ def from_tars(folder: Path) -> Iterator[Any]:
     return (sample["npy"] for sample in samples)
 
 
-def from_mds(dataset: Any, rng: np.random.Generator) -> Iterator[Any]:
-    """Clips without end, a permutation an epoch, each by its index."""
+def from_rows(dataset: Any, rng: np.random.Generator) -> Iterator[Any]:
+    """Clips without end, a permutation an epoch, each by its index as a numpy array."""
     while True:
         for number in rng.permutation(len(dataset)):
             yield dataset[int(number)]["mel"]
+
+
+def from_map(clips: Any, rng: np.random.Generator) -> Iterator[Any]:
+    """Clips without end, a permutation an epoch, each a view of one memory map: nothing can be cheaper."""
+    while True:
+        for number in rng.permutation(len(clips)):
+            yield clips[int(number)]
 
 
 def crops_per_second(clips: Iterator[Any], reads: int, frames: int, rng: np.random.Generator) -> float:
@@ -66,7 +79,13 @@ def serve(folder: Path) -> None:
     rng = np.random.default_rng(0)
     streaming.base.util.clean_stale_shared_memory()
     mds = streaming.StreamingDataset(local=str(folder / "mds"), shuffle=False, batch_size=1)
-    sources = {"webdataset": from_tars(folder), "streaming": from_mds(mds, rng)}
+    rows = datasets.load_from_disk(str(folder / "hf")).with_format("numpy")
+    sources = {
+        "webdataset": from_tars(folder),
+        "streaming": from_rows(mds, rng),
+        "datasets": from_rows(rows, rng),
+        "map": from_map(np.load(folder / "clips.npy", mmap_mode="r"), rng),
+    }
     for line in sys.stdin:
         peer, reads, frames = line.split()
         print(crops_per_second(sources[peer], int(reads), int(frames), rng), flush=True)

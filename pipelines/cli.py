@@ -174,11 +174,12 @@ def audit(directory: str, *, against: Sequence[str] = (), strict: bool = False) 
     _refuse_leaks(directory, content, strict=strict)
 
 
-def verify(directory: str, *, against: str | None = None, workers: int | None = None) -> None:
+def verify(directory: str, *, against: str | None = None, workers: int | None = None, deep: bool = False) -> None:
     """`tracklore verify`.
 
     Args:
         against: another build of the dataset, or an export of its ids.
+        deep: read every tensor, too.
 
     Raises:
         UsageError: there is no dataset.
@@ -191,7 +192,7 @@ def verify(directory: str, *, against: str | None = None, workers: int | None = 
     from pipelines.verify import verify as run_verify
     from schemas.store import Store
 
-    result = run_verify(Store(directory), Reporter(), _workers(workers))
+    result = run_verify(Store(directory), Reporter(), _workers(workers), deep=deep)
     problems = list(result.problems)
     if against is not None:
         hold = differences if is_export(Store(against)) else compare

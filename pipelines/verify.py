@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipelines.progress import Reporter
+from pipelines.verify_deep import deep_problems, shard_files
 from schemas.errors import DataError
 from schemas.receipt import FileEntry, require_receipt
 from schemas.shards import ShardIndex, read_shard_index
@@ -28,8 +29,11 @@ class Verified:
     problems: tuple[str, ...]
 
 
-def verify(out: Store, reporter: Reporter, workers: int = 1) -> Verified:
+def verify(out: Store, reporter: Reporter, workers: int = 1, *, deep: bool = False) -> Verified:
     """Read every listed file and hold it against the receipt.
+
+    Args:
+        deep: read every tensor as well; see `pipelines.verify_deep`.
 
     Raises:
         UsageError: there is no dataset.
@@ -47,6 +51,9 @@ def verify(out: Store, reporter: Reporter, workers: int = 1) -> Verified:
     for name, stage in receipt.stages.items():
         if name.startswith("features.") and len(stage.files) != receipt.shards:
             problems.append(f"{name}: the receipt lists {len(stage.files)} of {receipt.shards} shards; build again")
+    if deep and not problems:  # what is not the file that was listed need not be read value by value
+        with reporter.counting("verify --deep", shard_files(receipt)) as progress:
+            problems.extend(deep_problems(out, receipt, workers, progress.advance))
     return Verified(len(entries), sum(entry.bytes for entry in entries.values()), tuple(problems))
 
 

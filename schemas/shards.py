@@ -25,6 +25,7 @@ from schemas.store import Store
 from schemas.table import META_KEY
 
 TRACKS_PER_SHARD = 160
+_SMALL = ("track_id", "segment", "start_s", "frames")
 SHARD_VERSION = 1
 
 
@@ -125,7 +126,7 @@ class ShardWriter:
             self._schema,
             compression="none",
             use_dictionary=False,
-            write_statistics=["track_id", "segment", "start_s", "frames"],
+            write_statistics=list(_SMALL),
             version="2.6",
             data_page_version="1.0",
         )
@@ -205,7 +206,7 @@ class _HashingStream(io.RawIOBase):
 def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:
     """The footer's metadata, or None when the file is missing, cut off or not ours."""
     try:
-        with store.open(path) as stream:
+        with store.open_random(path) as stream:
             raw = pq.read_metadata(stream).metadata or {}
         meta: dict[str, Any] = json.loads(raw[META_KEY])
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
@@ -259,10 +260,10 @@ def read_shard_index(store: Store, path: str) -> ShardIndex:
     """
     where = f"{store.root}/{path}"
     try:
-        with store.open(path) as stream:
+        with store.open_random(path) as stream:
             file = pq.ParquetFile(stream)
             footer, schema = file.metadata, file.schema_arrow
-            small = file.read(columns=["track_id", "segment", "start_s", "frames"])
+            small = _small_columns(file)
     except FileNotFoundError as error:
         raise DataError(f"{where}: is missing; run tracklore build to make it again") from error
     except (OSError, pa.ArrowInvalid) as error:
@@ -272,7 +273,7 @@ def read_shard_index(store: Store, path: str) -> ShardIndex:
     if "data" not in schema.names:
         raise DataError(f"{where}: has no column 'data'; not a shard")
     spec = FeatureSpec.of(schema.field("data"), where)
-    frames = small.column("frames").to_numpy().astype(np.int32)
+    frames = np.array(small["frames"], np.int32)
     offsets = np.empty(len(frames), np.int64)
     if footer.num_row_groups != len(frames):
         raise DataError(f"{where}: {footer.num_row_groups} row groups for {len(frames)} clips; not a shard")
@@ -287,9 +288,31 @@ def read_shard_index(store: Store, path: str) -> ShardIndex:
     return ShardIndex(
         path,
         spec,
-        small.column("track_id").to_pylist(),
-        small.column("segment").to_numpy().astype(np.int32),
-        small.column("start_s").to_numpy(),
+        small["track_id"],
+        np.array(small["segment"], np.int32),
+        np.array(small["start_s"], np.float64) + 0.0,  # Parquet writes the least zero as -0
         frames,
         offsets,
     )
+
+
+def _small_columns(file: pq.ParquetFile) -> dict[str, list[Any]]:
+    """What is known of each clip beside its tensor.
+
+    A clip is a row group, so the footer's statistics (least and greatest of one value) are the values themselves:
+    a remote shard is known by its footer. Where they are missing (Arrow keeps none of very long ids), the columns
+    are read.
+    """
+    names, footer = file.schema_arrow.names, file.metadata
+    if any(name not in names for name in _SMALL) or any(
+        footer.row_group(row).num_rows != 1 for row in range(footer.num_row_groups)
+    ):
+        return dict(file.read(columns=list(_SMALL)).to_pydict())
+    found: dict[str, list[Any]] = {}
+    for name in _SMALL:
+        column = names.index(name)
+        statistics = [footer.row_group(row).column(column).statistics for row in range(footer.num_row_groups)]
+        if not all(s is not None and s.has_min_max and s.min == s.max for s in statistics):
+            return dict(file.read(columns=list(_SMALL)).to_pydict())
+        found[name] = [s.min for s in statistics]
+    return found

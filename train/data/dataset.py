@@ -14,6 +14,7 @@ from schemas.shards import FeatureSpec
 from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import LABELS, SPLITS
+from train.data.joined import JoinedReader
 from train.data.reader import ClipReader
 from train.data.text import TextSource
 
@@ -89,6 +90,10 @@ class Dataset:
     def reader(self, feature: str) -> ClipReader:
         """Open a feature's shards; see `ClipReader`."""
         return ClipReader(self.store, self.shards(feature))
+
+    def joined(self, features: Iterable[str]) -> JoinedReader:
+        """Open several features; see `JoinedReader`."""
+        return JoinedReader({feature: self.reader(feature) for feature in features})
 
     def features_digest(self, feature: str) -> str:
         """Digest of a feature's content: changes when, and only when, a clip may have changed."""

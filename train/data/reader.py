@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,22 @@ from schemas.store import Store
 Array = npt.NDArray[Any]
 
 
+# Parts of a remote shard that lie so near are fetched as one: a request costs more than the bytes between them.
+_GAP_BYTES = 1 << 16
+_FOOTERS_AT_ONCE = 16
+
+
 @dataclass(frozen=True)
 class ClipRef:
-    """Where a clip lies: `offset` is the byte of its first frame in shard number `shard`."""
+    """Where a clip lies: `offset` is the byte of its first frame in shard number `shard`, `start_s` the second of
+    the track's file at which it begins."""
 
     track_id: str
     segment: int
     shard: int
     offset: int
     frames: int
+    start_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,19 +72,30 @@ class ClipReader:
         self._maps: dict[int, mmap.mmap] = {}
         clips: dict[str, list[ClipRef]] = {}
         specs: list[FeatureSpec] = []
-        for number, path in enumerate(self._paths):
-            index = self._checked_index(path, shards[path])
+        for number, index in enumerate(self._indices(shards)):
+            path = self._paths[number]
             if specs and (index.spec.dtype, index.spec.shape) != (specs[0].dtype, specs[0].shape):
                 raise DataError(f"{store.root}/{path}: its tensors are not those of {self._paths[0]}")
             specs.append(index.spec)
             for row, track in enumerate(index.track_ids):
                 place = (int(index.segments[row]), number, int(index.offsets[row]), int(index.frames[row]))
                 if place[3] > 0:
-                    clips.setdefault(track, []).append(ClipRef(track, *place))
+                    clips.setdefault(track, []).append(ClipRef(track, *place, float(index.starts[row])))
         self.spec = specs[0]
         self.clips = {track: sorted(refs, key=lambda ref: ref.segment) for track, refs in sorted(clips.items())}
         self._dtype = np.dtype(self.spec.dtype)
         self._local = store.is_local
+
+    def _indices(self, shards: Mapping[str, FileEntry]) -> list[ShardIndex]:
+        """Of every shard, in order. What is far away is asked for many at a time."""
+
+        def one(path: str) -> ShardIndex:
+            return self._checked_index(path, shards[path])
+
+        if self._store.is_local:
+            return [one(path) for path in self._paths]
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+            return list(pool.map(one, self._paths))
 
     def _checked_index(self, path: str, entry: FileEntry) -> ShardIndex:
         where = f"{self._store.root}/{path}"
@@ -91,6 +110,21 @@ class ClipReader:
         if len(index) and (int(index.offsets.min()) < 0 or int(ends.max()) > entry.bytes):
             raise DataError(f"{where}: a clip reaches beyond the file; run tracklore build --check")
         return index
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds from one frame to the next.
+
+        Raises:
+            DataError: the feature's specification does not say.
+        """
+        hop_s = self.spec.settings.get("hop_s")
+        if not isinstance(hop_s, int | float) or not hop_s > 0:
+            raise DataError(
+                f"{self._store.root}: feature {self.spec.name!r} does not say how long a frame is (hop_s); "
+                "build it again"
+            )
+        return float(hop_s)
 
     def __len__(self) -> int:
         return sum(len(refs) for refs in self.clips.values())
@@ -157,15 +191,38 @@ class ClipReader:
 
     def _fetched(self, spans: Sequence[tuple[int, int, int]]) -> list[Array]:
         row_bytes, tail = self.spec.row_bytes, self.spec.shape[1:]
-        ranges = [(self._paths[shard], at, at + frames * row_bytes) for shard, at, frames in spans]
+        wanted = [(shard, at, at + frames * row_bytes) for shard, at, frames in spans]
+        merged, places = _merged(wanted)
         try:
-            parts = self._store.read_ranges(ranges)
+            parts = self._store.read_ranges([(self._paths[shard], first, end) for shard, first, end in merged])
             return [
-                np.frombuffer(part, self._dtype).reshape(frames, *tail)
-                for part, (_, _, frames) in zip(parts, spans, strict=True)
+                np.frombuffer(parts[number], self._dtype, (end - first) // self._dtype.itemsize, offset).reshape(
+                    -1, *tail
+                )
+                for (_, first, end), (number, offset) in zip(wanted, places, strict=True)
             ]
         except (OSError, ValueError) as error:
-            raise DataError(f"{self._store.root}/{ranges[0][0]}: cannot be read ({error})") from error
+            raise DataError(f"{self._store.root}/{self._paths[wanted[0][0]]}: cannot be read ({error})") from error
+
+
+def _merged(
+    wanted: Sequence[tuple[int, int, int]],
+) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+    """Ranges (shard, first byte, byte after the last) with those joined that overlap or nearly touch.
+
+    Returns:
+        the ranges to fetch, and for each wanted one which of them holds it, and from which of its bytes on.
+    """
+    merged: list[tuple[int, int, int]] = []
+    places: list[tuple[int, int]] = [(0, 0)] * len(wanted)
+    for item in sorted(range(len(wanted)), key=wanted.__getitem__):
+        shard, first, end = wanted[item]
+        if merged and merged[-1][0] == shard and first <= merged[-1][2] + _GAP_BYTES:
+            merged[-1] = (shard, merged[-1][1], max(merged[-1][2], end))
+        else:
+            merged.append((shard, first, end))
+        places[item] = (len(merged) - 1, first - merged[-1][1])
+    return merged, places
 
 
 def random_crop(clips: Sequence[ClipRef], frames: int, *, seed: int, epoch: int, number: int = 0) -> Crop:
