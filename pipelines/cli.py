@@ -228,6 +228,14 @@ def report(directory: str) -> None:
     console().print(f"{directory}/report.html, README.md and metadata.json written", markup=False, soft_wrap=True)
 
 
+def presets() -> None:
+    """`tracklore presets`."""
+    from pipelines.features.presets import PRESETS
+    from pipelines.show import console, show_presets
+
+    show_presets(console(), PRESETS)
+
+
 def _workers(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
