@@ -193,9 +193,9 @@ PRESETS: dict[str, Preset] = {
     "melon": Preset(
         "log_mel",
         1,
-        "Melon Playlist Dataset's spectrograms: 16 kHz, 48 bands of unit area, 1,300 frames; models read 256",
-        "Ferraro et al. 2021",
-        Segments(span_s=20.784),
+        "Melon Playlist Dataset's spectrograms: 16 kHz, 48 bands of unit area; models read 256 of 1,300 frames",
+        "Ferraro et al. 2021, most of whose published arrays have the 1,876 frames of 30 s",
+        _MIDDLE_30,
         MelPreset(rate=16_000, n_fft=512, hop=256, mels=48, mel_scale="slaney", norm="slaney"),
     ),
     "waveform": Preset(

@@ -24,13 +24,13 @@ class SoundSettings(FeatureSettings):
         segments: what is kept of a track; null for what the preset publishes.
         min_s: shorter sound is excluded as too_short.
         silence_db: a track whose peak lies below, in the seconds that are read, is excluded as silent.
-        max_clipped: a track with a greater share of its samples at full scale is excluded.
+        max_clipped: a track with a greater share of clipped samples is excluded; null keeps all.
     """
 
     segments: Segments | None = None
     min_s: float = Field(default=3.0, ge=0)
     silence_db: float = Field(default=-70.0, le=0)
-    max_clipped: float = Field(default=0.1, ge=0, le=1)
+    max_clipped: float | None = Field(default=0.5, ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def require_sound(
     *,
     min_s: float,
     silence_db: float,
-    max_clipped: float,  # noqa: ARG001
+    max_clipped: float | None = None,  # noqa: ARG001
 ) -> None:
     """Refuse what holds no music.
 
