@@ -176,6 +176,14 @@ def report(directory: Annotated[str, typer.Argument(help="A dataset directory.")
 
 
 @app.command()
+def presets() -> None:
+    """List the published audio front ends that a feature may name, with what each keeps of a track."""
+    from pipelines import cli
+
+    cli.presets()
+
+
+@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the bare name of a shipped recipe.")],
     data: Annotated[str, typer.Option("--data", help="The dataset directory.")],

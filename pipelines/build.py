@@ -104,7 +104,7 @@ def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) ->
         SourceStage(source),
         TagsStage(),
         SplitsStage(),
-        *(FeatureStage(feature, media) for feature in features),
+        *(FeatureStage(feature, feature.media(media, request.base)) for feature in features),
     ]
     return in_order(stages), source
 

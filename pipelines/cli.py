@@ -75,10 +75,11 @@ def build(
 def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     """Make paths that were typed start where the user stands; those of the manifest start where it lies."""
     from pipelines.sources.base import source_class
-    from schemas.manifest import load_manifest
+    from schemas.manifest import FEATURE_LOCATION_KEYS, load_manifest
 
     loaded, where, _ = load_manifest(manifest, settings)
     keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {"splits.keep"}
+    keys |= {f"features.{name}.{key}" for name in loaded.features for key in FEATURE_LOCATION_KEYS}
     made = []
     for setting in settings:
         key, _, value = setting.partition("=")
@@ -232,6 +233,14 @@ def report(directory: str) -> None:
 
     write_views(Store(directory))
     console().print(f"{directory}/report.html, README.md and metadata.json written", markup=False, soft_wrap=True)
+
+
+def presets() -> None:
+    """`tracklore presets`."""
+    from pipelines.features.presets import PRESETS
+    from pipelines.show import console, show_presets
+
+    show_presets(console(), PRESETS)
 
 
 def _workers(workers: int | None) -> int:
