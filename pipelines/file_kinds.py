@@ -18,6 +18,19 @@ SUFFIXES_OF = {
     "AAC": frozenset({".aac"}),
     "Windows Media": frozenset({".wma", ".wmv", ".asf"}),
 }
+USUAL_SUFFIX = {
+    "MP3": ".mp3",
+    "FLAC": ".flac",
+    "WAV": ".wav",
+    "AIFF": ".aiff",
+    "Ogg Vorbis": ".ogg",
+    "Ogg Opus": ".opus",
+    "Ogg FLAC": ".oga",
+    "MP4": ".m4a",
+    "Matroska": ".mka",
+    "AAC": ".aac",
+    "Windows Media": ".wma",
+}
 _AUDIO = (
     (0, b"fLaC", "FLAC"),
     (0, b"FORM", "AIFF"),

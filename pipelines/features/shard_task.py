@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipelines.features.base import Feature, feature_of
@@ -41,7 +42,9 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     feature = feature_of(shared["name"], FeatureSection.model_validate(shared["section"]), "feature")
     media = Store(shared["media"])
     if media.is_shared:
-        work = Work(shared["name"], canonical_json(shared["section"]), media.root, *shared["limits"])
+        # The decoders' folder is where the first of them was started.
+        root = str(Path(media.full("x")).parent) if media.is_local else media.root
+        work = Work(shared["name"], canonical_json(shared["section"]), root, *shared["limits"])
         clips_of = partial(isolation().clips, work)
     else:
         feature.prepare()

@@ -14,7 +14,7 @@ import mutagen
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3
 
-from pipelines.file_kinds import HEAD_BYTES, audio_kind, kind_of
+from pipelines.file_kinds import HEAD_BYTES, USUAL_SUFFIX, audio_kind, kind_of
 from pipelines.sources.flac_end import flac_is_whole
 from schemas.digests import CHUNK_BYTES
 from schemas.reasons import Reason
@@ -98,9 +98,11 @@ def _probe_tags(stream: BinaryIO, path: str, sha256: str, sound: str, head: byte
 
 
 def _read_tags(stream: BinaryIO, path: str, sha256: str, sound: str, head: bytes, end: int) -> Probe:
-    found = mutagen.File(_Named(stream, path), easy=True)
+    kind = audio_kind(head)
+    # By its name mutagen would take a WAV called .flac for a broken FLAC.
+    found = mutagen.File(_Named(stream, path if kind is None else f"x{USUAL_SUFFIX[kind]}"), easy=True)
     if found is None or found.info is None:
-        if audio_kind(head) in _WITHOUT_TAGS:
+        if kind in _WITHOUT_TAGS:
             return Probe(sha256, sound)
         return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail=f"no known audio container: {kind_of(head)}")
     whole = None
@@ -196,7 +198,7 @@ def _one_line(error: BaseException) -> str:
 
 
 class _Named:
-    """A stream that tells mutagen the name by which it weighs its guesses."""
+    """A stream that tells mutagen a name, by which it weighs its guesses."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream
