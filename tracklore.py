@@ -168,6 +168,19 @@ def export(
 
 
 @app.command()
+def exclusions(
+    directory: Annotated[str, typer.Argument(help="A dataset directory.")],
+    out: Annotated[str, typer.Option("--out", help="The list to write: a .csv or .parquet file.")],
+    stage: Annotated[list[str], typer.Option("--stage", help="Only of these stages: source,features.")] = [],  # noqa: B006
+    reason: Annotated[list[str], typer.Option("--reason", help="Only for these reasons: truncated,silent.")] = [],  # noqa: B006
+) -> None:
+    """Write what a dataset excluded as a list that a manifest's key `exclude` reads."""
+    from pipelines import cli
+
+    cli.exclusions(directory, out, stages=stage, reasons=reason)
+
+
+@app.command()
 def report(directory: Annotated[str, typer.Argument(help="A dataset directory.")]) -> None:
     """Write the dataset's page (report.html), card (README.md) and Croissant description (metadata.json)."""
     from pipelines import cli

@@ -52,8 +52,7 @@ def build(
     engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags), **limits)
     typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
-    names = [name.strip() for part in only for name in part.split(",") if name.strip()]
-    request = Request(loaded, where, base, Store(out), engine, names, check, retry)
+    request = Request(loaded, where, base, Store(out), engine, _several(only), check, retry)
     result = run_build(request, Reporter(), dry_run=dry_run)
     if dry_run:
         show_plan(console(), result.plan)
@@ -78,7 +77,10 @@ def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     from schemas.manifest import FEATURE_LOCATION_KEYS, load_manifest
 
     loaded, where, _ = load_manifest(manifest, settings)
-    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {"splits.keep"}
+    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {
+        "splits.keep",
+        "exclude",
+    }
     keys |= {f"features.{name}.{key}" for name in loaded.features for key in FEATURE_LOCATION_KEYS}
     made = []
     for setting in settings:
@@ -219,6 +221,41 @@ def export(directory: str, out: str) -> None:
     rows = export_ids(Store(directory), Store(out))
     told = ", ".join(f"{name} ({count:,} rows)" for name, count in rows.items())
     console().print(f"{out}: {told}, manifest.yaml and export.json written", markup=False, soft_wrap=True)
+
+
+def exclusions(directory: str, out: str, *, stages: Sequence[str] = (), reasons: Sequence[str] = ()) -> None:
+    """`tracklore exclusions`.
+
+    Args:
+        out: a `.csv` or `.parquet`, in the form that a manifest's `exclude` reads.
+        stages, reasons: only rows of these; `features` is every feature's. All when there are none.
+
+    Raises:
+        UsageError: there is no dataset, a stage or a reason that is none, or a file that cannot be written.
+    """
+    from pipelines.exclusions import choose
+    from pipelines.show import console
+    from pipelines.sources.known_bad import write_list
+    from schemas.receipt import require_receipt
+    from schemas.store import Store
+    from schemas.tables import EXCLUSIONS
+
+    if not out.lower().endswith((".csv", ".parquet")):
+        raise UsageError(f"--out {out}: the list is written as CSV or Parquet; name it .csv or .parquet")
+    data = Store(directory)
+    receipt = require_receipt(data)
+    chosen = choose(EXCLUSIONS.read(data), receipt.stages, _several(stages), _several(reasons))
+    path = _absolute(out)
+    folder, _, name = path.rpartition("/")
+    try:
+        rows = write_list(chosen, Store(folder or "/"), name)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    console().print(f"{rows} rows written to {out}", markup=False, soft_wrap=True)
+
+
+def _several(given: Sequence[str]) -> list[str]:
+    return [name.strip() for part in given for name in part.split(",") if name.strip()]
 
 
 def report(directory: str) -> None:

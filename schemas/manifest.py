@@ -142,6 +142,9 @@ class Manifest(Section):
     name: Name = Field(description="a directory belongs to one name")
     card: CardSection = CardSection()
     source: SourceSection
+    exclude: str | None = Field(
+        default=None, description="a CSV or Parquet list of known-bad tracks: track_id, and reason and detail"
+    )
     tags: TagsSection = TagsSection()
     captions: CaptionsSection = CaptionsSection()
     splits: SplitsSection = SplitsSection()
@@ -156,7 +159,7 @@ class Manifest(Section):
 
     def recipe(self, without: Iterable[str] = ()) -> dict[str, Any]:
         """The manifest as JSON, less what says where things lie; `without` names such keys of the source."""
-        content = self.model_dump(mode="json")
+        content = self.model_dump(mode="json", exclude={"exclude"})
         content["features"] = {
             name: {k: v for k, v in section.items() if k not in FEATURE_LOCATION_KEYS}
             for name, section in content["features"].items()

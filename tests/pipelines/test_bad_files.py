@@ -33,7 +33,7 @@ NAMES = (
     "%2e%2e/a?b#c&d;e|f*g'h\"i`$(j).flac",
     " spaces /  at both ends .flac",
     "long/" + "x" * 250 + ".flac",
-    "CAPITALS/LOUD.FLAC",
+    "CAPITALS/NAME.FLAC",
 )
 
 
