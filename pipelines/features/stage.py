@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,7 +21,7 @@ from schemas.digests import canonical_json, digest_of
 from schemas.errors import DataError, UsageError
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.receipt import FileEntry, FunnelStep, StageEntry
-from schemas.shards import read_shard_meta, shard_count, shard_is_whole, shard_of, shard_path
+from schemas.shards import read_shard_meta, shard_count, shard_digest, shard_of, shard_path
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS, SPLITS
 from schemas.tables.splits import DEFAULT_SCHEME
@@ -153,27 +154,21 @@ class FeatureStage(Stage):
     ) -> tuple[dict[str, FileEntry], list[list[Any]], set[str]]:
         """What need not be made again: entries of shards whose footers say that they are what is wanted, their
         exclusions, and the ids of the tasks that are to be run."""
-        out = context.out
         listed = context.receipt.files()
+
+        def standing(task: Task) -> tuple[FileEntry, list[list[Any]]] | None:
+            return _standing_shard(context.out, task, listed.get(task.spec["path"]))
+
         entries: dict[str, FileEntry] = {}
         excluded: list[list[Any]] = []
         missing: set[str] = set()
-        for task in tasks:
-            path = task.spec["path"]
-            size = out.size(path)
-            meta = read_shard_meta(out, path) if size is not None else None
-            if size is None or meta is None or meta.get("digest") != task.digest:
-                missing.add(task.id)
-                continue
-            entry = listed.get(path)
-            if entry is None or entry.bytes != size:
-                # Not (or no more) in the receipt: it is taken when its bytes are what its footer says they are.
-                if not shard_is_whole(out, path, meta):
+        with ThreadPoolExecutor(context.engine.threads) as pool:
+            for task, found in zip(tasks, pool.map(standing, tasks), strict=True):
+                if found is None:
                     missing.add(task.id)
-                    continue
-                entry = FileEntry(sha256=out.sha256(path), bytes=size, rows=meta["rows"])
-            entries[path] = entry
-            excluded.extend(meta["exclusions"])
+                else:
+                    entries[task.spec["path"]] = found[0]
+                    excluded.extend(found[1])
         return entries, excluded, missing
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
@@ -191,3 +186,19 @@ def tracks_in(out: Store, splits: Collection[str]) -> set[str]:
         pc.is_in(table.column("split"), value_set=pa.array(sorted(splits), pa.string())),
     )
     return set(table.filter(wanted).column("track_id").to_pylist())
+
+
+def _standing_shard(out: Store, task: Task, entry: FileEntry | None) -> tuple[FileEntry, list[list[Any]]] | None:
+    """The entry and the exclusions of a shard that is what its task would write, or None."""
+    path = task.spec["path"]
+    size = out.size(path)
+    meta = read_shard_meta(out, path) if size is not None else None
+    if size is None or meta is None or meta.get("digest") != task.digest:
+        return None
+    if entry is None or entry.bytes != size:
+        # Not (or no more) in the receipt: it is taken when its bytes are what its footer says they are.
+        digest = shard_digest(out, path, meta)
+        if digest is None:
+            return None
+        entry = FileEntry(sha256=digest, bytes=size, rows=meta["rows"])
+    return entry, meta["exclusions"]
