@@ -1,6 +1,7 @@
 """Whether a FLAC file is there to its last frame. Its header has the checksum of all its sound even when it is cut.
 
-The format is RFC 9639: the last frame's header tells which sample it begins with and how many it holds.
+The format is RFC 9639: the last frame's header tells which sample it begins with and how many it holds, and the
+frame ends with its checksum.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ _MAX_FRAME_HEADER = 16
 
 
 def flac_is_whole(stream: BinaryIO, end: int, samples: int, block: int) -> bool | None:
-    """Whether a frame near the end reaches the last sample; None where the header states no number of samples.
+    """Whether the last frame is there to its end; None where the header states no number of samples.
 
     Args:
         end: the byte after the last that belongs to the sound.
@@ -27,7 +28,7 @@ def flac_is_whole(stream: BinaryIO, end: int, samples: int, block: int) -> bool 
     while place >= 0:
         found = _frame(tail[place : place + _MAX_FRAME_HEADER], block)
         if found is not None and sum(found) == samples:
-            return True
+            return _crc16(tail[place:]) == 0  # the frame's own checksum closes it
         place = tail.rfind(b"\xff", 0, place)
     return False
 
@@ -68,6 +69,13 @@ def _coded_number(head: bytes, place: int) -> tuple[int | None, int]:
     return number, place + length
 
 
+def _crc16(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc = (crc << 8 ^ _CRC16[crc >> 8 ^ byte]) & 0xFFFF
+    return crc
+
+
 def _crc8(data: bytes) -> int:
     crc = 0
     for byte in data:
@@ -75,3 +83,13 @@ def _crc8(data: bytes) -> int:
         for _ in range(8):
             crc = (crc << 1 ^ 0x07 if crc & 0x80 else crc << 1) & 0xFF
     return crc
+
+
+def _crc16_of(byte: int) -> int:
+    crc = byte << 8
+    for _ in range(8):
+        crc = (crc << 1 ^ 0x8005 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+_CRC16 = tuple(_crc16_of(byte) for byte in range(256))
