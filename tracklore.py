@@ -54,6 +54,15 @@ def build(
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="FILE", help="A splits.parquet whose tracks keep their splits.")
     ] = None,
+    track_timeout: Annotated[
+        float | None, typer.Option("--track-timeout", metavar="SECONDS", help="For one track's features; 120.")
+    ] = None,
+    track_memory: Annotated[
+        float | None, typer.Option("--track-memory", metavar="GB", help="For one track's features; 2.")
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try tracks again that left by a fault of the machine's.")
+    ] = False,
 ) -> None:
     """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
     from pipelines import cli
@@ -70,6 +79,9 @@ def build(
         strict=strict,
         flags=context.args,
         keep=keep,
+        track_timeout=track_timeout,
+        track_memory=track_memory,
+        retry=retry,
     )
 
 
@@ -156,11 +168,32 @@ def export(
 
 
 @app.command()
+def exclusions(
+    directory: Annotated[str, typer.Argument(help="A dataset directory.")],
+    out: Annotated[str, typer.Option("--out", help="The list to write: a .csv or .parquet file.")],
+    stage: Annotated[list[str], typer.Option("--stage", help="Only of these stages: source,features.")] = [],  # noqa: B006
+    reason: Annotated[list[str], typer.Option("--reason", help="Only for these reasons: truncated,silent.")] = [],  # noqa: B006
+) -> None:
+    """Write what a dataset excluded as a list that a manifest's key `exclude` reads."""
+    from pipelines import cli
+
+    cli.exclusions(directory, out, stages=stage, reasons=reason)
+
+
+@app.command()
 def report(directory: Annotated[str, typer.Argument(help="A dataset directory.")]) -> None:
     """Write the dataset's page (report.html), card (README.md) and Croissant description (metadata.json)."""
     from pipelines import cli
 
     cli.report(directory)
+
+
+@app.command()
+def presets() -> None:
+    """List the published audio front ends that a feature may name, with what each keeps of a track."""
+    from pipelines import cli
+
+    cli.presets()
 
 
 @app.command()

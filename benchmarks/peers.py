@@ -25,6 +25,11 @@ PINS = (
     "torchvision==0.26.0",
     "xxhash==3.6.0",
     "zstd==1.5.7.2",
+    "lhotse==1.33.0",
+    "cytoolz==1.2.0",
+    "intervaltree==3.2.1",
+    "tabulate==0.10.0",
+    "toolz==1.2.0",
 )
 
 

@@ -58,6 +58,7 @@ class Request:
         manifest, where, base: the recipe, how errors name it, and where its relative paths start.
         only: stages to make (with those before them); empty for all.
         check: read present files again instead of trusting their sizes, and the source's instead of their times.
+        retry: make again what tracks left by a fault of the machine's.
     """
 
     manifest: Manifest
@@ -67,6 +68,7 @@ class Request:
     engine: Engine
     only: Sequence[str] = ()
     check: bool = False
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) ->
         SourceStage(source),
         TagsStage(),
         SplitsStage(),
-        *(FeatureStage(feature, media) for feature in features),
+        *(FeatureStage(feature, feature.media(media, request.base)) for feature in features),
     ]
     return in_order(stages), source
 
@@ -174,6 +176,12 @@ def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) ->
         else:
             lost = tuple(_lost_files(context, entry))
             why = f"{len(lost)} of {len(entry.files)} files are lost: {shown(lost, 2)}" if lost else ""
+            again = stage.to_retry(context, entry) if context.retry else []
+            if again:
+                lost = tuple(dict.fromkeys([*lost, *again]))
+                why = (
+                    f"{len(again)} of {len(entry.files)} files lack tracks that are tried again: {shown(again, 2)}"
+                )
         planned.append(Planned(stage, digest, stage.name in selected, not why, lost, why))
     return planned
 
@@ -217,7 +225,16 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         named = {"manifest": manifest.digest(without=source.LOCATION_KEYS), "recipe": recipe}
         receipt = found or Receipt(name=manifest.name, manifest=str(named["manifest"]))
         context = BuildContext(
-            manifest, request.where, out, request.engine, reporter, receipt, request.check, dry_run, request.base
+            manifest,
+            request.where,
+            out,
+            request.engine,
+            reporter,
+            receipt,
+            request.check,
+            dry_run,
+            request.base,
+            request.retry,
         )
         if not dry_run:
             out.remove_temporaries()

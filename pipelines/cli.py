@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ def build(
     flags: Sequence[str] = (),
     always_tell: bool = False,
     keep: str | None = None,
+    track_timeout: float | None = None,
+    track_memory: float | None = None,
+    retry: bool = False,
 ) -> None:
     """`tracklore build`. With `always_tell` the funnel and the audit are printed of a dataset that stands, too.
 
@@ -44,11 +48,11 @@ def build(
 
     check_flags(flags)
     check_runner(runner or DEFAULT_RUNNER)
-    engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags))
+    limits = _track_limits(track_timeout, track_memory)
+    engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags), **limits)
     typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
-    names = [name.strip() for part in only for name in part.split(",") if name.strip()]
-    request = Request(loaded, where, base, Store(out), engine, names, check)
+    request = Request(loaded, where, base, Store(out), engine, _several(only), check, retry)
     result = run_build(request, Reporter(), dry_run=dry_run)
     if dry_run:
         show_plan(console(), result.plan)
@@ -70,10 +74,14 @@ def build(
 def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     """Make paths that were typed start where the user stands; those of the manifest start where it lies."""
     from pipelines.sources.base import source_class
-    from schemas.manifest import load_manifest
+    from schemas.manifest import FEATURE_LOCATION_KEYS, load_manifest
 
     loaded, where, _ = load_manifest(manifest, settings)
-    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {"splits.keep"}
+    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {
+        "splits.keep",
+        "exclude",
+    }
+    keys |= {f"features.{name}.{key}" for name in loaded.features for key in FEATURE_LOCATION_KEYS}
     made = []
     for setting in settings:
         key, _, value = setting.partition("=")
@@ -215,6 +223,41 @@ def export(directory: str, out: str) -> None:
     console().print(f"{out}: {told}, manifest.yaml and export.json written", markup=False, soft_wrap=True)
 
 
+def exclusions(directory: str, out: str, *, stages: Sequence[str] = (), reasons: Sequence[str] = ()) -> None:
+    """`tracklore exclusions`.
+
+    Args:
+        out: a `.csv` or `.parquet`, in the form that a manifest's `exclude` reads.
+        stages, reasons: only rows of these; `features` is every feature's. All when there are none.
+
+    Raises:
+        UsageError: there is no dataset, a stage or a reason that is none, or a file that cannot be written.
+    """
+    from pipelines.exclusions import choose
+    from pipelines.show import console
+    from pipelines.sources.known_bad import write_list
+    from schemas.receipt import require_receipt
+    from schemas.store import Store
+    from schemas.tables import EXCLUSIONS
+
+    if not out.lower().endswith((".csv", ".parquet")):
+        raise UsageError(f"--out {out}: the list is written as CSV or Parquet; name it .csv or .parquet")
+    data = Store(directory)
+    receipt = require_receipt(data)
+    chosen = choose(EXCLUSIONS.read(data), receipt.stages, _several(stages), _several(reasons))
+    path = _absolute(out)
+    folder, _, name = path.rpartition("/")
+    try:
+        rows = write_list(chosen, Store(folder or "/"), name)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    console().print(f"{rows} rows written to {out}", markup=False, soft_wrap=True)
+
+
+def _several(given: Sequence[str]) -> list[str]:
+    return [name.strip() for part in given for name in part.split(",") if name.strip()]
+
+
 def report(directory: str) -> None:
     """`tracklore report`.
 
@@ -229,10 +272,31 @@ def report(directory: str) -> None:
     console().print(f"{directory}/report.html, README.md and metadata.json written", markup=False, soft_wrap=True)
 
 
+def presets() -> None:
+    """`tracklore presets`."""
+    from pipelines.features.presets import PRESETS
+    from pipelines.show import console, show_presets
+
+    show_presets(console(), PRESETS)
+
+
 def _workers(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least one worker is needed")
     return workers or os.cpu_count() or 1
+
+
+def _track_limits(timeout: float | None, memory: float | None) -> dict[str, Any]:
+    """Seconds and bytes that one track may take, where they are given."""
+    for flag, value in (("--track-timeout", timeout), ("--track-memory", memory)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{flag} {value:g}: give a number above 0")
+    limits: dict[str, Any] = {}
+    if timeout is not None:
+        limits["track_timeout_s"] = timeout
+    if memory is not None:
+        limits["track_bytes"] = round(memory * 1e9)
+    return limits
 
 
 def _refuse_leaks(directory: str, content: Mapping[str, Any], *, strict: bool) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # DirectRunner would first look for another engine to download; the default never varies by machine.
 DEFAULT_RUNNER = "FnApiRunner"
 LOCAL_RUNNERS = frozenset({"FnApiRunner", "BundleBasedDirectRunner", "InProcessRunner"})
+TRACK_TIMEOUT_S = 120.0
+TRACK_BYTES = 2 << 30
 _OURS = frozenset({"runner", "direct_num_workers"})
 _LOOK_EVERY_S = 2.0
 
@@ -32,12 +34,16 @@ class Engine:
             bundle a worker does; on others the number of workers asked for.
         flags: Beam's own flags as typed.
         stall_s: a run in which nothing is finished for so long is ended.
+        track_timeout_s: seconds in which one track's file is to be decoded and its feature computed.
+        track_bytes: memory that this may take.
     """
 
     runner: str = DEFAULT_RUNNER
     workers: int = 1
     flags: Sequence[str] = ()
     stall_s: float = 1800.0
+    track_timeout_s: float = TRACK_TIMEOUT_S
+    track_bytes: int = TRACK_BYTES
 
     @property
     def is_local(self) -> bool:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.audit import problems, scheme_name
+from pipelines.features.presets import Preset
 from pipelines.splits.labels import labels_of
 from pipelines.splits.measures import counted, label_distance, share_deviation
 from schemas.reasons import Reason
@@ -55,6 +56,13 @@ def show_split(out_console: Console, rows: Mapping[str, Any], ratios: Mapping[st
         f"{largest:.2%} at most",
         soft_wrap=True,
     )
+
+
+def show_presets(out_console: Console, presets: Mapping[str, Preset]) -> None:
+    """The published front ends, two lines each."""
+    for name, preset in presets.items():
+        out_console.print(f"{name}: {{kind: {preset.kind}, preset: {name}}}", markup=False, soft_wrap=True)
+        out_console.print(f"    {preset.about} ({preset.source})", markup=False, soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipelines.engine import Engine
 from pipelines.progress import Reporter
 from schemas.manifest import Manifest
-from schemas.receipt import FileEntry, FunnelStep, Receipt
+from schemas.receipt import FileEntry, FunnelStep, Receipt, StageEntry
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS
 
@@ -30,6 +30,7 @@ class BuildContext:
         check: whether present files are read again instead of trusted by their size.
         dry_run: only the plan is wanted.
         base: the folder that relative paths in the manifest start from; None for the working directory.
+        retry: whether tracks that left by a fault of the machine's are tried again.
     """
 
     manifest: Manifest
@@ -41,6 +42,7 @@ class BuildContext:
     check: bool = False
     dry_run: bool = False
     base: Path | None = None
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ class Stage(ABC):
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         """One line for the plan: what will be made, counts and bytes where they can be known before."""
         return ""
+
+    def to_retry(self, context: BuildContext, entry: StageEntry) -> list[str]:
+        """The files that would hold the tracks which left by a fault of the machine's, sorted."""
+        return []
 
     def repairable(self) -> bool:
         """Whether a lost file is made again alone, the rest of the stage being kept."""

@@ -105,6 +105,9 @@ class SplitsSection(Section):
         return normalised_ratios(ratios)
 
 
+FEATURE_LOCATION_KEYS = frozenset({"path"})
+
+
 class PairsSection(Section):
     """The fixed retrieval pairs (TTMR 3.3: 1,000 of the test split)."""
 
@@ -139,6 +142,9 @@ class Manifest(Section):
     name: Name = Field(description="a directory belongs to one name")
     card: CardSection = CardSection()
     source: SourceSection
+    exclude: str | None = Field(
+        default=None, description="a CSV or Parquet list of known-bad tracks: track_id, and reason and detail"
+    )
     tags: TagsSection = TagsSection()
     captions: CaptionsSection = CaptionsSection()
     splits: SplitsSection = SplitsSection()
@@ -152,8 +158,12 @@ class Manifest(Section):
         return self
 
     def recipe(self, without: Iterable[str] = ()) -> dict[str, Any]:
-        """The manifest as JSON; `without` names source keys (where things lie) that change no byte."""
-        content = self.model_dump(mode="json")
+        """The manifest as JSON, less what says where things lie; `without` names such keys of the source."""
+        content = self.model_dump(mode="json", exclude={"exclude"})
+        content["features"] = {
+            name: {k: v for k, v in section.items() if k not in FEATURE_LOCATION_KEYS}
+            for name, section in content["features"].items()
+        }
         content["source"] = {k: v for k, v in content["source"].items() if k not in set(without)}
         # What these files hold enters the digest of the splits; where they lie enters none.
         content["splits"] = {k: v for k, v in content["splits"].items() if k not in ("keep", "apart_from")}

@@ -14,6 +14,11 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     SILENT = "silent"
     NOT_FINITE = "not_finite"
+    CLIPPED = "clipped"
+    TIMED_OUT = "timed_out"
+    DECODER_DIED = "decoder_died"
+    OUT_OF_MEMORY = "out_of_memory"
+    KNOWN_BAD = "known_bad"
     MISSING_FILE = "missing_file"
     UNREADABLE = "unreadable"
     OUTSIDE_SOURCE = "outside_source"
@@ -44,6 +49,11 @@ class Reason(StrEnum):
         return _MEANINGS[self]
 
 
+# What may be otherwise another time, or elsewhere: the machine was slow, full or out of reach.
+FAULTS_OF_THE_MACHINE = frozenset(
+    {Reason.TIMED_OUT, Reason.DECODER_DIED, Reason.OUT_OF_MEMORY, Reason.UNREADABLE, Reason.MISSING_FILE}
+)
+
 _MEANINGS: dict[Reason, str] = {
     Reason.NOT_AUDIO: "the file is not audio that any decoder knows",
     Reason.DECODE_ERROR: "the decoder gave up on the file",
@@ -51,6 +61,11 @@ _MEANINGS: dict[Reason, str] = {
     Reason.TOO_SHORT: "less sound than the feature's shortest clip",
     Reason.SILENT: "no sample above the silence threshold in the wanted seconds",
     Reason.NOT_FINITE: "samples that are NaN or infinite",
+    Reason.CLIPPED: "too large a share of the samples stands at full scale, run after run",
+    Reason.TIMED_OUT: "the file was not decoded within the time limit of a track",
+    Reason.DECODER_DIED: "the decoder took its process down with it, twice",
+    Reason.OUT_OF_MEMORY: "decoding the file needs more memory than a track is given",
+    Reason.KNOWN_BAD: "the recipe's list of known-bad tracks names it",
     Reason.MISSING_FILE: "the source names a file that is not there",
     Reason.UNREADABLE: "the file is there and cannot be opened",
     Reason.OUTSIDE_SOURCE: "the path leads out of the source's folder",

@@ -214,18 +214,22 @@ def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:
     return meta
 
 
-def shard_is_whole(store: Store, path: str, meta: Mapping[str, Any]) -> bool:
-    """Whether the bytes before the footer are those that the footer's metadata digests."""
+def shard_digest(store: Store, path: str, meta: Mapping[str, Any]) -> str | None:
+    """The sha256 of a shard, or None when the bytes before its footer are not those that the footer digests."""
     content = meta.get("content")
     if not isinstance(content, Mapping):
-        return False
+        return None
     state = hashlib.sha256()
     left = int(content["bytes"])
     with store.open(path) as stream:
         while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
             state.update(chunk)
             left -= len(chunk)
-    return left == 0 and state.hexdigest() == content["sha256"]
+        if left or state.hexdigest() != content["sha256"]:
+            return None
+        while chunk := stream.read(CHUNK_BYTES):
+            state.update(chunk)
+    return state.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-VERBS = ["build", "split", "audit", "verify", "export", "report", "train", "evaluate", "search", "demo"]
+VERBS = ["build", "split", "audit", "verify", "export", "report", "presets", "train", "evaluate", "search", "demo"]
 
 
 def test_help_names_every_verb_and_loads_nothing_heavy() -> None:

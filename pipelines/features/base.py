@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.discovery import modules_that_define
-from pipelines.features.media import MediaKind, MediaRef
+from pipelines.features.media import Media, MediaKind, MediaRef
 from schemas.errors import UsageError, suggest
 from schemas.manifest import FeatureSection, Name, validated
 from schemas.shards import Clip, FeatureSpec
@@ -49,6 +50,14 @@ class Feature(ABC):
     def __init__(self, name: str, settings: Any) -> None:
         self.name = name
         self.settings = settings
+
+    def media(self, given: Media, base: Path | None) -> Media:
+        """Where its files lie: where the dataset's do, unless the feature has a place of its own.
+
+        Args:
+            base: the folder that relative paths in the manifest start from.
+        """
+        return given
 
     @abstractmethod
     def spec(self) -> FeatureSpec:

@@ -11,8 +11,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 _REMARK = b"libmpg123"
+# Its remarks on a header that it cannot use, without its name.
+_OPENINGS = (b"Note: ", b"Warning: Xing", b"Warning: Encountered", b"Warning: Real sample count")
 
 
 @contextmanager
@@ -29,7 +32,7 @@ def quiet_decoders() -> Iterator[None]:
     # Python's own stream goes to the real place, so that a progress bar still finds its terminal.
     previous = sys.stderr
     sys.stderr = os.fdopen(os.dup(real), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    thread = threading.Thread(target=_forward, args=(reading, real), daemon=True)
+    thread = threading.Thread(target=forward, args=(os.fdopen(reading, "rb"), real), daemon=True)
     thread.start()
     try:
         yield
@@ -42,8 +45,9 @@ def quiet_decoders() -> Iterator[None]:
             os.close(real)
 
 
-def _forward(reading: int, real: int) -> None:
-    with os.fdopen(reading, "rb") as stream:
+def forward(stream: IO[bytes], to: int) -> None:
+    """Write a stream's lines to a descriptor, but for the decoder's remarks, until the stream ends."""
+    with stream:
         for line in stream:
-            if _REMARK not in line:
-                os.write(real, line)
+            if _REMARK not in line and not line.startswith(_OPENINGS):
+                os.write(to, line)

@@ -1,18 +1,26 @@
-"""One shard as one task: its tracks decoded and computed by a few threads, written in the order of their ids."""
+"""One shard as one task: its tracks computed by a few decoders, written in the order of their ids.
+
+Decoders are processes of their own (`isolation.py`), one a thread. A store that other processes cannot see
+(`memory://`) is decoded by the threads themselves; there a decoder that dies takes the run with it.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipelines.features.base import Feature, feature_of
 from pipelines.features.decode import ExcludedError
+from pipelines.features.isolation import StoppedError, Work, isolation
 from pipelines.features.media import MediaRef
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
+from schemas.digests import canonical_json
 from schemas.errors import TrackloreError
 from schemas.manifest import FeatureSection
 from schemas.reasons import Reason
@@ -32,13 +40,20 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     """
     shared = context.shared
     feature = feature_of(shared["name"], FeatureSection.model_validate(shared["section"]), "feature")
-    feature.prepare()
     media = Store(shared["media"])
+    if media.is_shared:
+        # The decoders' folder is where the first of them was started.
+        root = str(Path(media.full("x")).parent) if media.is_local else media.root
+        work = Work(shared["name"], canonical_json(shared["section"]), root, *shared["limits"])
+        clips_of = partial(isolation().clips, work)
+    else:
+        feature.prepare()
+        clips_of = partial(feature.clips, media)
     refs = [MediaRef(*track) for track in spec["tracks"]]
     exclusions: list[list[str]] = []
     meta = {"feature": feature.name, "digest": spec["digest"], "exclusions": exclusions}
     with writing_shard(context.out, spec["path"], feature.spec(), meta) as writer:
-        for ref, outcome in zip(refs, _finished(feature, _computed(feature, media, refs, context)), strict=True):
+        for ref, outcome in zip(refs, _finished(feature, _computed(clips_of, refs, context)), strict=True):
             if isinstance(outcome, ExcludedError):
                 exclusions.append([ref.track_id, str(outcome.reason), outcome.detail])
                 continue
@@ -53,16 +68,18 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _computed(feature: Feature, media: Store, refs: list[MediaRef], context: TaskContext) -> Iterator[Outcome]:
+def _computed(
+    clips_of: Callable[[MediaRef], list[Clip]], refs: list[MediaRef], context: TaskContext
+) -> Iterator[Outcome]:
     """The outcome of each track in order, computed a few ahead of where the writer stands."""
     progress = counter(context.label)
 
     def one(ref: MediaRef) -> Outcome:
         try:
-            return feature.clips(media, ref)
+            return clips_of(ref)
         except ExcludedError as excluded:
             return excluded
-        except (TrackloreError, ImportError, MemoryError):
+        except (TrackloreError, ImportError, MemoryError, StoppedError):
             raise  # the configuration or the machine, not the file
         except Exception as error:  # whatever a decoder stumbles on, it is one track
             return ExcludedError(Reason.DECODE_ERROR, f"{ref.uri}: {type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,16 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.features.base import Feature
+from pipelines.features.isolation import isolation, stop
 from pipelines.features.media import Media, MediaRef
 from pipelines.features.quiet import quiet_decoders
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
-from schemas.digests import digest_of
+from schemas.digests import canonical_json, digest_of
 from schemas.errors import DataError, UsageError
-from schemas.reasons import Reason
-from schemas.receipt import FileEntry, FunnelStep
-from schemas.shards import read_shard_meta, shard_count, shard_is_whole, shard_of, shard_path
+from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
+from schemas.receipt import FileEntry, FunnelStep, StageEntry
+from schemas.shards import read_shard_meta, shard_count, shard_digest, shard_of, shard_path
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS, SPLITS
 from schemas.tables.splits import DEFAULT_SCHEME
@@ -28,7 +30,7 @@ from schemas.tables.splits import DEFAULT_SCHEME
 class FeatureStage(Stage):
     """Computes one feature for every track that has the media; splits matter to it only when it names some."""
 
-    version = 1
+    version = 2
 
     def __init__(self, feature: Feature, media: Media) -> None:
         self.name = f"features.{feature.name}"
@@ -44,6 +46,19 @@ class FeatureStage(Stage):
     def repairable(self) -> bool:
         return True
 
+    def to_retry(self, context: BuildContext, entry: StageEntry) -> list[str]:
+        table = EXCLUSIONS.read(context.out)
+        ours = pc.and_(
+            pc.equal(table.column("stage"), self.name),
+            pc.is_in(table.column("reason"), value_set=pa.array(sorted(FAULTS_OF_THE_MACHINE), pa.string())),
+        )
+        count = context.receipt.shards
+        tracks = table.filter(ours).column("id").to_pylist()
+        if count is None:
+            return []
+        paths = {shard_path(self._feature.name, shard_of(track, count), count) for track in tracks}
+        return sorted(paths & set(entry.files))
+
     def preflight(self, context: BuildContext) -> None:
         self._store(context)
         unknown = set(self._feature.settings.splits) - set(context.manifest.splits.ratios)
@@ -52,7 +67,11 @@ class FeatureStage(Stage):
                 f"{context.where}: features.{self._feature.name}.splits: {shown(sorted(unknown))} is no split of "
                 f"splits.ratios ({', '.join(context.manifest.splits.ratios)})"
             )
-        self._feature.prepare()
+        if self._store(context).is_shared:
+            section = context.manifest.features[self._feature.name].model_dump(mode="json")
+            isolation().prepare(self._feature.name, canonical_json(section))
+        else:
+            self._feature.prepare()
 
     def _store(self, context: BuildContext) -> Store:
         store = self._media.store()
@@ -83,10 +102,16 @@ class FeatureStage(Stage):
                 "name": self._feature.name,
                 "section": context.manifest.features[self._feature.name].model_dump(mode="json"),
                 "media": store.root,
+                "limits": [context.engine.track_timeout_s, context.engine.track_bytes],
             },
         )
-        with quiet_decoders() if context.engine.is_local else nullcontext():
-            results = run_tasks(work, out, context.engine, context.reporter)
+        try:
+            with quiet_decoders() if context.engine.is_local else nullcontext():
+                results = run_tasks(work, out, context.engine, context.reporter)
+        except BaseException:
+            stop()  # else its threads would wait for their decoders before this process could end
+            raise
+        isolation().end_idle()
         for result in results.values():
             keys = ("sha256", "bytes", "rows")
             entries[result["path"]] = FileEntry.model_validate({key: result[key] for key in keys})
@@ -129,27 +154,21 @@ class FeatureStage(Stage):
     ) -> tuple[dict[str, FileEntry], list[list[Any]], set[str]]:
         """What need not be made again: entries of shards whose footers say that they are what is wanted, their
         exclusions, and the ids of the tasks that are to be run."""
-        out = context.out
         listed = context.receipt.files()
+
+        def standing(task: Task) -> tuple[FileEntry, list[list[Any]]] | None:
+            return _standing_shard(context.out, task, listed.get(task.spec["path"]))
+
         entries: dict[str, FileEntry] = {}
         excluded: list[list[Any]] = []
         missing: set[str] = set()
-        for task in tasks:
-            path = task.spec["path"]
-            size = out.size(path)
-            meta = read_shard_meta(out, path) if size is not None else None
-            if size is None or meta is None or meta.get("digest") != task.digest:
-                missing.add(task.id)
-                continue
-            entry = listed.get(path)
-            if entry is None or entry.bytes != size:
-                # Not (or no more) in the receipt: it is taken when its bytes are what its footer says they are.
-                if not shard_is_whole(out, path, meta):
+        with ThreadPoolExecutor(context.engine.threads) as pool:
+            for task, found in zip(tasks, pool.map(standing, tasks), strict=True):
+                if found is None:
                     missing.add(task.id)
-                    continue
-                entry = FileEntry(sha256=out.sha256(path), bytes=size, rows=meta["rows"])
-            entries[path] = entry
-            excluded.extend(meta["exclusions"])
+                else:
+                    entries[task.spec["path"]] = found[0]
+                    excluded.extend(found[1])
         return entries, excluded, missing
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
@@ -167,3 +186,19 @@ def tracks_in(out: Store, splits: Collection[str]) -> set[str]:
         pc.is_in(table.column("split"), value_set=pa.array(sorted(splits), pa.string())),
     )
     return set(table.filter(wanted).column("track_id").to_pylist())
+
+
+def _standing_shard(out: Store, task: Task, entry: FileEntry | None) -> tuple[FileEntry, list[list[Any]]] | None:
+    """The entry and the exclusions of a shard that is what its task would write, or None."""
+    path = task.spec["path"]
+    size = out.size(path)
+    meta = read_shard_meta(out, path) if size is not None else None
+    if size is None or meta is None or meta.get("digest") != task.digest:
+        return None
+    if entry is None or entry.bytes != size:
+        # Not (or no more) in the receipt: it is taken when its bytes are what its footer says they are.
+        digest = shard_digest(out, path, meta)
+        if digest is None:
+            return None
+        entry = FileEntry(sha256=digest, bytes=size, rows=meta["rows"])
+    return entry, meta["exclusions"]

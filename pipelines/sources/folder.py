@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from pipelines.file_kinds import SUFFIXES_OF
 from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, common_names
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
 from pipelines.sources.inventory import probe_files
 from pipelines.sources.probe import Probe
+from pipelines.stage import shown
 from schemas.errors import UsageError, suggest
 from schemas.reasons import Reason
 from schemas.store import LINKED_FOLDER, FileInfo, Store
 from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
 
-AUDIO_SUFFIXES = frozenset({".mp3", ".flac", ".ogg", ".oga", ".opus", ".wav", ".m4a"})
+AUDIO_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"}
+)
 METADATA_FILE = "metadata.csv"
 _COLUMNS = ("path", "track_id", "artist", "album", "title", "year", "genre", "tags", "licence")
 
@@ -44,7 +49,7 @@ class FolderSettings(SourceSettings):
 class Folder(Source):
     """See the module."""
 
-    VERSION = 1
+    VERSION = 2
     Settings = FolderSettings
     settings: FolderSettings
 
@@ -119,7 +124,9 @@ class Folder(Source):
         chosen, notes = common_names(names)
         for track in tracks:
             track["artist_name"] = chosen.get(track["artist_id"])
-        tracks, repeated = drop_repeated(tracks, keep_recordings=self.settings.keep_duplicates)
+        cut = {path for path, probe in self._probed().items() if probe.whole is False}
+        tracks, repeated = drop_repeated(tracks, keep_recordings=self.settings.keep_duplicates, cut=cut)
+        notes.extend(_misnamed(self._probed()))
         if by_folder:
             notes.append(
                 f"{by_folder} tracks have no artist tag: the first folder of their path was taken as artist"
@@ -203,28 +210,52 @@ class Folder(Source):
 
 
 def drop_repeated(
-    tracks: list[dict[str, Any]], *, keep_recordings: bool
+    tracks: list[dict[str, Any]], *, keep_recordings: bool, cut: Collection[str] = ()
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Keep the first track (by id) of each id and, unless asked not to, of each recording.
 
+    Args:
+        cut: files that end early; of a recording one that is whole is kept before them.
+
     Returns:
-        the tracks kept, and an exclusion for each that was not.
+        the tracks kept, and an exclusion for each that was not, both by id.
     """
     ids: set[str] = set()
-    recordings: dict[str, str] = {}
-    kept, excluded = [], []
+    named, excluded = [], []
     for track in sorted(tracks, key=lambda t: (t["track_id"], t["audio_uri"] or "")):
-        track_id, recording = track["track_id"], track["recording_id"]
-        if track_id in ids:
-            excluded.append(_exclusion(track_id, Reason.DUPLICATE_ID, track["audio_uri"]))
-        elif recording in recordings and not keep_recordings:
-            detail = f"the same sound as {recordings[recording]}"
-            excluded.append(_exclusion(track_id, Reason.DUPLICATE_RECORDING, detail))
+        if track["track_id"] in ids:
+            excluded.append(_exclusion(track["track_id"], Reason.DUPLICATE_ID, track["audio_uri"]))
         else:
+            named.append(track)
+        ids.add(track["track_id"])
+    if keep_recordings:
+        return named, excluded
+    recordings: dict[str, str] = {}
+    for track in sorted(named, key=lambda t: t["audio_uri"] in cut):
+        recordings.setdefault(track["recording_id"], track["track_id"])
+    kept = []
+    for track in named:
+        best = recordings[track["recording_id"]]
+        if best == track["track_id"]:
             kept.append(track)
-            recordings.setdefault(recording, track_id)
-        ids.add(track_id)
-    return kept, excluded
+        else:
+            detail = f"the same sound as {best}" + (", and cut off" if track["audio_uri"] in cut else "")
+            excluded.append(_exclusion(track["track_id"], Reason.DUPLICATE_RECORDING, detail))
+    return kept, sorted(excluded, key=lambda row: row["id"])
+
+
+def _misnamed(probes: Mapping[str, Probe]) -> list[str]:
+    """A note on the files whose content is not what their names say."""
+    wrong = [
+        f"{path} is {probe.kind}"
+        for path, probe in sorted(probes.items())
+        if probe.reason is None
+        and probe.kind is not None
+        and PurePosixPath(path).suffix.lower() not in SUFFIXES_OF[probe.kind]
+    ]
+    if not wrong:
+        return []
+    return [f"{len(wrong)} files are read as what they are, not as what their names say: {shown(wrong)}"]
 
 
 def _artist(tagged: str | None, path: str) -> tuple[str | None, bool]:

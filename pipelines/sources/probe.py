@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 import mutagen
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3
 
+from pipelines.file_kinds import HEAD_BYTES, USUAL_SUFFIX, audio_kind, kind_of
+from pipelines.sources.flac_end import flac_is_whole
 from schemas.digests import CHUNK_BYTES
 from schemas.reasons import Reason
 from schemas.store import Store
 
-PROBE_VERSION = 1
+PROBE_VERSION = 2
+# Containers that mutagen does not read.
+_WITHOUT_TAGS = frozenset({"Matroska"})
 _ID3V1_BYTES = 128
 _APE_FOOTER_BYTES = 32
 _YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?=\d{4}(?!\d)|(?!\d))")
@@ -36,6 +40,8 @@ class Probe:
         sound: digest that is equal for files which differ in their tags only (MP3, FLAC), else `sha256`.
         duration_s: as the header states.
         genres: as typed, split at `;`, `/` and `,`; MP3's numbers as their names.
+        kind: what the file is by its content, a key of `file_kinds.SUFFIXES_OF`, where that is known.
+        whole: whether the sound is there to its end, where that can be told (FLAC).
         reason, detail: set when it is no audio that the container's reader knows.
     """
 
@@ -47,6 +53,8 @@ class Probe:
     title: str | None = None
     year: int | None = None
     genres: tuple[str, ...] = ()
+    kind: str | None = None
+    whole: bool | None = None
     reason: str | None = None
     detail: str | None = None
 
@@ -64,33 +72,43 @@ def probe(store: Store, path: str) -> Probe:
     """Look at one file. Never raises for what is wrong with the file: the reason is in the result."""
     try:
         with store.open(path) as stream:
-            sha256, sound, size = _digests(stream)
+            start, end, size = _sound_range(stream)
+            sha256, sound = _digests(stream, start, end, size)
             if size == 0:
                 return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail="the file has zero bytes")
+            stream.seek(start)
+            head = stream.read(HEAD_BYTES)
             stream.seek(0)
-            return _probe_tags(stream, path, sha256, sound)
+            found = _probe_tags(stream, path, sha256, sound, head, end)
+            return replace(found, kind=audio_kind(head))
     except FileNotFoundError:
         return Probe("", "", reason=Reason.MISSING_FILE, detail="vanished, or a link to nothing")
     except OSError as error:
         return Probe("", "", reason=Reason.UNREADABLE, detail=str(error.strerror or error))
 
 
-def _probe_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
+def _probe_tags(stream: BinaryIO, path: str, sha256: str, sound: str, head: bytes, end: int) -> Probe:
     try:
-        return _read_tags(stream, path, sha256, sound)
+        return _read_tags(stream, path, sha256, sound, head, end)
     except OSError:
         raise
     except Exception as error:  # whatever a hostile header makes the parser stumble on, it is one file
-        detail = f"{type(error).__name__}: {_one_line(error)}"
+        detail = f"{kind_of(head)}; {type(error).__name__}: {_one_line(error)}"
         return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail=detail)
 
 
-def _read_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
-    found = mutagen.File(_Named(stream, path), easy=True)
+def _read_tags(stream: BinaryIO, path: str, sha256: str, sound: str, head: bytes, end: int) -> Probe:
+    kind = audio_kind(head)
+    # By its name mutagen would take a WAV called .flac for a broken FLAC.
+    found = mutagen.File(_Named(stream, path if kind is None else f"x{USUAL_SUFFIX[kind]}"), easy=True)
     if found is None or found.info is None:
-        return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail="no known audio container")
+        if kind in _WITHOUT_TAGS:
+            return Probe(sha256, sound)
+        return Probe(sha256, sound, reason=Reason.NOT_AUDIO, detail=f"no known audio container: {kind_of(head)}")
+    whole = None
     if isinstance(found, FLAC) and found.info.md5_signature:
         sound = f"flac-pcm-{found.info.md5_signature:032x}"
+        whole = flac_is_whole(stream, end, found.info.total_samples, found.info.min_blocksize)
     length = float(getattr(found.info, "length", 0.0) or 0.0)
     tags = {key: _values(found, key) for key in _ID3_FRAMES}
     year = next((int(match[1]) for value in tags["date"] if (match := _YEAR.search(value))), None)
@@ -104,6 +122,7 @@ def _read_tags(stream: BinaryIO, path: str, sha256: str, sound: str) -> Probe:
         title=next(iter(tags["title"]), None),
         year=year,
         genres=tuple(genre for genre in dict.fromkeys(genres) if genre),
+        whole=whole,
     )
 
 
@@ -126,9 +145,8 @@ def _values(found: Any, key: str) -> list[str]:
     return [value.encode("utf-8", "replace").decode() for value in cleaned if value]
 
 
-def _digests(stream: BinaryIO) -> tuple[str, str, int]:
-    """Digest of the file, digest of the file without the tags (ID3, APE) at its ends, and its size."""
-    start, end, size = _sound_range(stream)
+def _digests(stream: BinaryIO, start: int, end: int, size: int) -> tuple[str, str]:
+    """Digest of the file, and of the file without the tags (ID3, APE) at its ends."""
     whole, inner = hashlib.sha256(), hashlib.sha256()
     stream.seek(0)
     position = 0
@@ -140,7 +158,7 @@ def _digests(stream: BinaryIO) -> tuple[str, str, int]:
             inner.update(view[max(0, start - position) : max(0, end - position)])
         position += len(chunk)
     digest = whole.hexdigest()
-    return digest, inner.hexdigest() if tagged else digest, size
+    return digest, inner.hexdigest() if tagged else digest
 
 
 def _sound_range(stream: BinaryIO) -> tuple[int, int, int]:
@@ -180,7 +198,7 @@ def _one_line(error: BaseException) -> str:
 
 
 class _Named:
-    """A stream that tells mutagen the name by which it weighs its guesses."""
+    """A stream that tells mutagen a name, by which it weighs its guesses."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.sources.base import Source
+from pipelines.sources.known_bad import KnownBad
 from pipelines.sources.union import UNION_VERSION, unite_artists
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
 from schemas.coded import coded
@@ -40,11 +41,21 @@ class SourceStage(Stage):
     def settings(self, context: BuildContext) -> Any:
         content = self._source.settings.model_dump(mode="json")
         kept = {key: value for key, value in content.items() if key not in self._source.LOCATION_KEYS}
-        return {"source": kept, "inputs": digest_of(self._source.inputs()), "artists": UNION_VERSION}
+        settings = {"source": kept, "inputs": digest_of(self._source.inputs()), "artists": UNION_VERSION}
+        known_bad = _known_bad(context)
+        return settings if known_bad is None else {**settings, "exclude": known_bad.digest()}
+
+    def preflight(self, context: BuildContext) -> None:
+        known_bad = _known_bad(context)
+        if known_bad is not None:
+            known_bad.read()
 
     def run(self, context: BuildContext) -> StageResult:
         out = context.out
         tables = self._source.read()
+        known_bad = _known_bad(context)
+        if known_bad is not None:
+            tables = known_bad.without(tables)
         if tables.tracks.num_rows == 0:
             raise DataError(f"{context.where}: the source gave no track; {_why(tables.exclusions)}")
         # The two large tables at once: one is packed while the other's names are compared.
@@ -89,6 +100,11 @@ class SourceStage(Stage):
         return "tracks and annotations" + (
             "" if tracks is None else f" of {tracks} tracks, about {human_bytes(200 * tracks)}"
         )
+
+
+def _known_bad(context: BuildContext) -> KnownBad | None:
+    named = context.manifest.exclude
+    return None if named is None else KnownBad(named, context.base)
 
 
 def _why(exclusions: pa.Table, listed: int = 3) -> str:

@@ -117,7 +117,7 @@ def test_a_lost_shard_comes_back_alone_with_the_same_bytes(
     tmp_path: Path, command: Command, small: Sequence[str]
 ) -> None:
     data = tmp_path / "data"
-    many = [*small[:2], "--set", "source.tracks=200", *small[4:], "--set", "features.ttmr.clip_s=3"]
+    many = [*small[:2], "--set", "source.tracks=200", *small[4:], "--set", "features.ttmr.segments.span_s=3"]
     assert command("build", "demo", "--out", data, *many).code == 0
     shards = sorted((data / "features/ttmr").iterdir())
     assert len(shards) == 2

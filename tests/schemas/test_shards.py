@@ -18,7 +18,7 @@ from schemas.shards import (
     read_shard_index,
     read_shard_meta,
     shard_count,
-    shard_is_whole,
+    shard_digest,
     shard_of,
     shard_path,
     writing_shard,
@@ -93,11 +93,11 @@ def test_rows_added_before_the_end_are_in_the_footer(tmp_path: Path) -> None:
     meta = read_shard_meta(store, path)
     assert meta is not None
     assert {key: meta[key] for key in ("shard", "rows")} == {"shard": 3, "rows": 1}
-    assert shard_is_whole(store, path, meta)
+    assert shard_digest(store, path, meta) == store.sha256(path)
     data = store.read_bytes(path)
     for place in (10, meta["content"]["bytes"] - 1):
         store.write_bytes(path, data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        assert not shard_is_whole(store, path, meta)
+        assert not shard_digest(store, path, meta)
     assert read_shard_meta(store, "features/x/none.parquet") is None
     (tmp_path / path).write_bytes((tmp_path / path).read_bytes()[:-5])
     assert read_shard_meta(store, path) is None

@@ -203,9 +203,7 @@ def test_a_folder_that_cannot_be_is_told_with_the_key(music: Path, context: Sour
     with pytest.raises(UsageError, match=r"source\.path: .*nowhere is no folder"):
         source(context, music / "nowhere")
     (music / "a.txt").write_text("x")
-    with pytest.raises(
-        UsageError, match=r"source\.path: .* holds no audio \(flac, m4a, mp3, oga, ogg, opus, wav\)"
-    ):
+    with pytest.raises(UsageError, match=r"source\.path: .* holds no audio \(aac, aif, .*flac, .*mp3, .*wma\)"):
         read(context, music)
     with pytest.raises(UsageError, match=r"source\.metadata: .*m\.csv is not there"):
         read(context, music, metadata="m.csv")

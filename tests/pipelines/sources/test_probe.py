@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import mutagen
+import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from mutagen.id3 import ID3, TALB, TCON, TDRC, TIT2, TPE1
 from mutagen.mp4 import MP4
 from mutagen.wave import WAVE
 
+from pipelines.file_kinds import SUFFIXES_OF
 from pipelines.sources.probe import Probe, probe
 from schemas.reasons import Reason
 from schemas.store import Store
@@ -270,10 +273,53 @@ def test_text_of_an_old_encoding_is_text(play: Play, tmp_path: Path) -> None:
 
 
 def test_the_tags_of_another_program_are_read_from_wav(tmp_path: Path) -> None:
-    import numpy as np
-
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(1600, np.float32), 16000)
     tag(path, artist="A", genre="Pop/Rock", date="2001")
     found = look(path)
     assert (found.artist, found.genres, found.year) == ("A", ("Pop", "Rock"), 2001)
+
+
+@pytest.mark.parametrize("by", ["libFLAC", "FFmpeg"])
+@pytest.mark.parametrize("samples", [5, 4096, 4097, 50_000, 131_072])
+def test_a_flac_knows_whether_it_is_all_there(by: str, samples: int, tmp_path: Path) -> None:
+    sound = np.random.default_rng(samples).normal(0, 0.2, samples).astype(np.float32)
+    path = tmp_path / "a.flac"
+    if by == "libFLAC":
+        soundfile.write(path, sound, 44_100)
+    else:
+        flac_by_ffmpeg(path, sound)
+    whole = look(path)
+    assert whole.whole is True and whole.sound.startswith("flac-pcm-")
+    content = path.read_bytes()
+    # Tags behind the sound change nothing.
+    path.write_bytes(content + b"TAG" + bytes(125))
+    assert look(path).whole is True
+    for lost in {1, len(content) // 20, len(content) // 2} - {0}:
+        path.write_bytes(content[:-lost])
+        cut = look(path)
+        if cut.reason is None:
+            assert cut.whole is False
+            assert cut.sound == whole.sound
+
+
+def flac_by_ffmpeg(path: Path, sound: Any) -> None:
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("flac", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray((sound[None] * 32767).astype(np.int16), format="s16", layout="mono")
+        frame.sample_rate = 44_100
+        cutter: Any = av.AudioResampler("s16", "mono", 44_100, frame_size=stream.codec_context.frame_size)
+        for piece in [*cutter.resample(frame), *cutter.resample(None)]:
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("content", FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_tags_are_read_whatever_the_name_says(play: Play, tmp_path: Path, content: str, name: str) -> None:
+    path = play(tmp_path / f"a.{content}")
+    tag(path, artist="A", title="T")
+    found = look(path.rename(tmp_path / f"b.{name}"))
+    assert found.reason is None
+    assert (found.artist, found.title) == ("A", "T")
+    assert found.kind is not None and f".{content}" in SUFFIXES_OF[found.kind]

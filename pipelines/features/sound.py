@@ -1,0 +1,84 @@
+"""What all features of sound have in common: decode the wanted seconds once, check them, deform, cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from pipelines.features.base import FeatureSettings
+from pipelines.features.media import MediaRef
+from pipelines.features.segments import Segments
+from schemas.reasons import Reason
+from schemas.store import Store
+
+Samples = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class SoundSettings(FeatureSettings):
+    """The keys that every feature of sound has.
+
+    Attributes:
+        segments: what is kept of a track; null for what the preset publishes.
+        min_s: shorter sound is excluded as too_short.
+        silence_db: a track whose peak lies below, in the seconds that are read, is excluded as silent.
+        max_clipped: a track with a greater share of clipped samples is excluded; null keeps all.
+    """
+
+    segments: Segments | None = None
+    min_s: float = Field(default=3.0, ge=0)
+    silence_db: float = Field(default=-70.0, le=0)
+    max_clipped: float | None = Field(default=0.5, ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a track: float32 (samples,), and the second of the file at which it starts."""
+
+    number: int
+    start_s: float
+    samples: Samples
+
+
+def segments_of(
+    media: Store, ref: MediaRef, rate: int, settings: SoundSettings, segments: Segments, shortest: int = 1
+) -> list[Segment]:
+    """Decode the seconds that the segments need, once, and cut them.
+
+    Args:
+        shortest: samples at `rate` that a segment must have.
+
+    Raises:
+        pipelines.features.decode.ExcludedError: the file or its sound is of no use.
+    """
+    from pipelines.features.decode import ExcludedError, Window, decode
+    from pipelines.features.soundness import require_sound
+
+    window = Window(segments.wanted_s, segments.position, ref.start_s, ref.end_s)
+    samples, start_s = decode(media, ref.uri, window, rate)
+    require_sound(
+        samples,
+        rate,
+        ref.uri,
+        start_s,
+        min_s=max(settings.min_s, shortest / rate),
+        silence_db=settings.silence_db,
+        max_clipped=settings.max_clipped,
+    )
+    placed = segments.cut(len(samples), rate)
+    if not placed:
+        seconds = len(samples) / rate
+        raise ExcludedError(Reason.TOO_SHORT, f"{ref.uri}: {seconds:.2f} s; a segment has {segments.segment_s:g} s")
+    return [
+        Segment(number, start_s + first / rate, _filled(samples[first : first + length], length))
+        for number, (first, length) in enumerate(placed)
+    ]
+
+
+def _filled(samples: Samples, length: int) -> Samples:
+    """The samples that resampling rounded away, at most a millisecond, as silence."""
+    if len(samples) == length:
+        return samples
+    return np.pad(samples, (0, length - len(samples)))
