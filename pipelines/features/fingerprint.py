@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from pipelines.features.base import Feature
 from pipelines.features.media import MediaRef
 from pipelines.features.segments import Segments
-from pipelines.features.sound import Samples, SoundSettings, segments_of
+from pipelines.features.sound import Samples, Sound, SoundSettings
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
 
@@ -52,6 +52,12 @@ class FingerprintSettings(SoundSettings):
             raise ValueError(f"a fingerprint is of at most {LONGEST_S} s; give span_s")
         return segments
 
+    @field_validator("deform")
+    @classmethod
+    def _as_it_is(cls, deform: object) -> None:
+        if deform is not None:
+            raise ValueError("a fingerprint is of the sound as it is; leave deform out")
+
     @field_validator("splits")
     @classmethod
     def _all(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,9 +73,14 @@ class Fingerprint(Feature):
     Settings = FingerprintSettings
     settings: FingerprintSettings
 
+    def __init__(self, name: str, settings: FingerprintSettings) -> None:
+        super().__init__(name, settings)
+        self._sound = Sound(settings, f"features.{name}", RATE, settings.segments, WINDOW + STEP * HOP)
+
     def spec(self) -> FeatureSpec:
+        beside = ("max_error", "min_overlap_s")
         content = {
-            **self.settings.model_dump(mode="json", exclude={"splits", "max_error", "min_overlap_s"}),
+            **{key: value for key, value in self._sound.content().items() if key not in beside},
             "feature_version": self.VERSION,
             "rate": RATE,
             "n_fft": WINDOW,
@@ -90,8 +101,7 @@ class Fingerprint(Feature):
         torch.set_num_threads(1)
 
     def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
-        shortest = WINDOW + STEP * HOP
-        found = segments_of(media, ref, RATE, self.settings, self.settings.segments, shortest)
+        found = self._sound.segments(media, ref)
         return [Clip(ref.track_id, part.number, part.start_s, fingerprint(part.samples)) for part in found]
 
     def clip_bytes(self) -> int:
