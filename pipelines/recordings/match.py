@@ -92,8 +92,6 @@ def best_partners(matches: Matches, tracks: int) -> Numbers:
 
 def _votes(hashes: Hashes, starts: Numbers) -> npt.NDArray[np.uint64]:
     """The votes, each as pair * 2^16 + offset."""
-    tracks = len(starts) - 1
-    owner = np.repeat(np.arange(tracks, dtype=np.int32), np.diff(starts))
     bits = np.bitwise_count(hashes)
     telling = (bits >= _FEWEST_BITS) & (bits <= BITS - _FEWEST_BITS)
     # By a multiple of the hash, whose high bits are even however those of the hashes are.
@@ -104,13 +102,14 @@ def _votes(hashes: Hashes, starts: Numbers) -> npt.NDArray[np.uint64]:
     for low, high in pairwise(edges.tolist()):
         rows = np.flatnonzero(telling & (mixed >= low) & (mixed < high))
         order = rows[np.argsort(mixed[rows], kind="stable")]
+        owner = np.searchsorted(starts, order, side="right") - 1
         found.append(_pairs_of_equal(hashes, order, owner, starts, len(starts), NEIGHBOURS))
     return np.concatenate(found)
 
 
 @njit(cache=True)
 def _pairs_of_equal(
-    hashes: Hashes, order: Numbers, owner: npt.NDArray[np.int32], starts: Numbers, base: int, neighbours: int
+    hashes: Hashes, order: Numbers, owner: Numbers, starts: Numbers, base: int, neighbours: int
 ) -> npt.NDArray[np.uint64]:
     """A key for each two frames of two tracks with one hash, whose surroundings are alike, too."""
     keys = np.empty(1024, np.uint64)
@@ -121,14 +120,15 @@ def _pairs_of_equal(
             b = order[j]
             if hashes[a] != hashes[b]:
                 break
-            if owner[a] == owner[b] or not _alike(hashes, starts, owner[a], owner[b], a, b):
+            one, other = owner[i], owner[j]
+            if one == other or not _alike(hashes, starts, one, other, a, b):
                 continue
             if count == len(keys):
                 larger = np.empty(2 * count, np.uint64)
                 larger[:count] = keys
                 keys = larger
-            pair = np.uint64(owner[a]) * np.uint64(base) + np.uint64(owner[b])
-            shift = (b - starts[owner[b]]) - (a - starts[owner[a]]) + _OFFSETS // 2
+            pair = np.uint64(one) * np.uint64(base) + np.uint64(other)
+            shift = (b - starts[other]) - (a - starts[one]) + _OFFSETS // 2
             keys[count] = pair * np.uint64(_OFFSETS) + np.uint64(shift)
             count += 1
     return keys[:count].copy()
