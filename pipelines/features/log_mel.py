@@ -60,6 +60,7 @@ class LogMel(Feature):
             "feature_version": self.VERSION,
             "hop_s": self._mel.hop / self._mel.rate,
             "unit": self._mel.unit,
+            "range": list(self._mel.range),
         }
         return FeatureSpec(self.name, self._mel.dtype, (-1, self._mel.mels), content)
 

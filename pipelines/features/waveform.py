@@ -45,6 +45,7 @@ class Waveform(Feature):
             "hop_s": 1 / RATE,
             "full_scale": FULL_SCALE,
             "unit": "full scale / 32767",
+            "range": [-FULL_SCALE, FULL_SCALE],
         }
         return FeatureSpec(self.name, "int16", (-1,), content)
 

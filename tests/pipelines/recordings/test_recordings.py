@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,14 @@ COPIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def library(folder: Path, pieces: int = 12) -> Path:
-    """Pieces by an artist each, in train; and copies of the first one under other names, in test."""
+def library(folder: Path, pieces: int = 12, copies: Mapping[str, Any] = COPIES) -> Path:
+    """Pieces by an artist each, of which the first is in test, and copies of it under other names in train."""
     folder.mkdir()
     rows = []
     for number in range(pieces):
         soundfile.write(folder / f"piece{number}.flac", piece(number), RATE)
         rows.append([f"piece{number}", f"Artist {number}", f"Title {number}", f"piece{number}.flac"])
-    for name, (artist, changed) in COPIES.items():
+    for name, (artist, changed) in copies.items():
         samples = np.ascontiguousarray(changed(piece(0)))
         as_mp3(folder / name, samples) if name.endswith("mp3") else soundfile.write(folder / name, samples, RATE)
         rows.append([name.partition(".")[0], artist, f"Untitled {name}", name])
@@ -69,7 +69,7 @@ def library(folder: Path, pieces: int = 12) -> Path:
         writer = csv.writer(stream)
         writer.writerow(["track_id", "artist", "title", "path", "split", "caption"])
         for row in rows:
-            split = "train" if row[0].startswith("piece") else "test"
+            split = "test" if row[0] == "piece0" else "train"
             writer.writerow([*row, split, f"what {row[0]} sounds like"])
     return folder
 
@@ -122,6 +122,12 @@ def test_the_sound_tells_what_the_names_hide(tmp_path: Path, command: Command) -
     assert command("verify", out).code == 0
     assert "4 tracks repeat a recording" in (out / "report.html").read_text()
     assert "nothing to do" in command(*words(folder, out), *FINGERPRINT).out
+    # Another dataset that has the piece by its name has what sounds like it, too.
+    other = tmp_path / "other"
+    assert command(*words(library(tmp_path / "few", 3, {}), other), "--only", "tags,splits").code == 0
+    assert command("audit", out, "--against", other).code in (0, 1)
+    by = {row["key"]: row["by"] for row in rows_of(out / "found_elsewhere.parquet") if row["kind"] == "track"}
+    assert {by[name] for name in copies} == {"same_recording"}
     # The threshold changes who is one recording, and no fingerprint.
     strict = command(
         *words(folder, out), "--set", "features={fp: {kind: fingerprint, max_error: 0.0001}}", "--dry-run"
