@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipelines.audit_against import against_datasets, found_artists, found_tracks, incomparable
 from pipelines.audit_scheme import FEW_ARTISTS, audit_scheme, audited
 from pipelines.overlap import COLUMNS, Known, known_of, learnt_splits, read_known
+from pipelines.recordings.known import with_recordings
 from schemas.digests import canonical_json
 from schemas.errors import UsageError
 from schemas.receipt import RECEIPT_FILE, require_receipt
@@ -47,9 +48,8 @@ def audit(out: Store, against: Sequence[Store] = ()) -> dict[str, Any]:
         raise UsageError(f"{out.root}: the dataset has no splits; make them with tracklore build --only splits")
     ratios = (receipt.recipe.get("splits") or {}).get("ratios")
     others = _others(out, against)
-    tracks = TRACKS.read(
-        out, list(COLUMNS) if others else ["track_id", "artist_id", "collaborators", "recording_id"]
-    )
+    columns = list(COLUMNS) if others else ["track_id", "artist_id", "collaborators", "recording_id"]
+    tracks = with_recordings(TRACKS.read(out, columns), out, receipt)
     splits = SPLITS.read(out)
     vocabulary = TAGS.read(out, ["tag"]).column("tag").to_pylist()
     dataset = audited(tracks, LABELS.read(out), vocabulary)

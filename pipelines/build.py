@@ -15,6 +15,7 @@ from pipelines.features.base import feature_of
 from pipelines.features.media import SourceMedia
 from pipelines.features.stage import FeatureStage
 from pipelines.progress import Reporter
+from pipelines.recordings.stage import recordings_stages
 from pipelines.sources.base import Source, SourceContext, source_class
 from pipelines.sources.stage import SourceStage
 from pipelines.splits.stage import SplitsStage
@@ -100,10 +101,12 @@ def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) ->
     )
     source = cls(settings, context)
     media = SourceMedia(source)
+    recordings = recordings_stages(features, request.where)
     stages = [
         SourceStage(source),
         TagsStage(),
-        SplitsStage(),
+        SplitsStage(recordings=bool(recordings)),
+        *recordings,
         *(FeatureStage(feature, feature.media(media, request.base)) for feature in features),
     ]
     return in_order(stages), source

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.recordings.known import with_recordings
 from pipelines.sources.artists import UNKNOWN_ARTIST, artist_key
 from pipelines.sources.base import has_published_ids
 from pipelines.sources.collaborations import featured_in_title, is_nobody, members
@@ -25,7 +26,7 @@ from schemas.digests import digest_of
 from schemas.manifest import learnt_split
 from schemas.receipt import Receipt, require_receipt
 from schemas.store import Store
-from schemas.tables import SPLITS, TRACKS
+from schemas.tables import RECORDINGS, SPLITS, TRACKS
 
 COLUMNS = (
     "track_id",
@@ -44,6 +45,7 @@ UNUSED = "none"
 # What a model may learn from beside the first split of a scheme.
 BESIDE_TRAIN = frozenset({"extra", "student"})
 
+_READ = (TRACKS.filename, SPLITS.filename, RECORDINGS.filename)
 _ID, _AUDIO, _RECORDING, _NAME, _SAME_RECORDING = range(len(EVIDENCE))
 # Ids that nobody uses for something else: the Million Song Dataset's tracks and songs, MTG-Jamendo's tracks.
 _UNMISTAKABLE = r"^(TR[A-Z]{5}[0-9A-F]{11}|SO[A-Z]{5}[0-9A-F]{11}|track_\d{7,8})$"
@@ -161,7 +163,8 @@ def read_known(store: Store) -> Known:
         DataError: a table that its receipt lists is missing, damaged or of another version.
     """
     receipt = require_receipt(store)
-    return known_of(receipt, TRACKS.read(store, list(COLUMNS)), SPLITS.read(store) if has_splits(receipt) else None)
+    tracks = with_recordings(TRACKS.read(store, list(COLUMNS)), store, receipt)
+    return known_of(receipt, tracks, SPLITS.read(store) if has_splits(receipt) else None)
 
 
 def has_splits(receipt: Receipt) -> bool:
@@ -172,7 +175,7 @@ def has_splits(receipt: Receipt) -> bool:
 def known_digest(receipt: Receipt) -> str:
     """Digest of what `read_known` reads, from the receipt alone; where the dataset lies is no part of it."""
     files = receipt.files()
-    tables = [files[name].sha256 for name in (TRACKS.filename, SPLITS.filename) if name in files]
+    tables = [files[name].sha256 for name in _READ if name in files]
     return digest_of([receipt.name, _kind(receipt), sorted(learnt_splits(receipt.recipe, "default")), tables])
 
 

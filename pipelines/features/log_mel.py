@@ -13,7 +13,7 @@ from pipelines.features.media import MediaRef
 from pipelines.features.mel_bank import mel_bank
 from pipelines.features.presets import CUSTOM, MelPreset, preset_of
 from pipelines.features.segments import Segments
-from pipelines.features.sound import Samples, SoundSettings, segments_of
+from pipelines.features.sound import Samples, Sound, SoundSettings
 from schemas.errors import UsageError
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
@@ -49,17 +49,18 @@ class LogMel(Feature):
     def __init__(self, name: str, settings: LogMelSettings) -> None:
         super().__init__(name, settings)
         self._mel, self._segments, self._version = _chosen(settings, f"features.{name}")
+        self._sound = Sound(settings, f"features.{name}", self._mel.rate, self._segments, self._mel.n_fft)
         self._local = threading.local()
 
     def spec(self) -> FeatureSpec:
         content = {
-            **self.settings.model_dump(mode="json", exclude={"splits", "mel"}),
+            **{key: value for key, value in self._sound.content().items() if key != "mel"},
             **self._mel.values(),
-            "segments": self._segments.model_dump(mode="json"),
             "preset_version": self._version,
             "feature_version": self.VERSION,
             "hop_s": self._mel.hop / self._mel.rate,
             "unit": self._mel.unit,
+            "range": list(self._mel.range),
         }
         return FeatureSpec(self.name, self._mel.dtype, (-1, self._mel.mels), content)
 
@@ -73,7 +74,7 @@ class LogMel(Feature):
         torch.set_num_threads(1)
 
     def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
-        found = segments_of(media, ref, self._mel.rate, self.settings, self._segments, self._mel.n_fft)
+        found = self._sound.segments(media, ref)
         return [Clip(ref.track_id, part.number, part.start_s, self.log_mel(part.samples)) for part in found]
 
     def log_mel(self, samples: Samples) -> Spectrogram:

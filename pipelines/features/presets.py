@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.features.segments import Segments
 from schemas.errors import UsageError, suggest
 
 CUSTOM = "custom"
+# Full scale is 1; files of floating-point numbers may hold those of 16-bit ones.
+LOUDEST = 65_536.0
 
 
 class MelPreset(BaseModel):
@@ -65,6 +68,8 @@ class MelPreset(BaseModel):
             raise ValueError(f"win_length {self.win_length} is above n_fft {self.n_fft}")
         if not self.f_min < self.highest <= self.rate / 2:
             raise ValueError(f"f_min {self.f_min:g}, f_max {self.highest:g}: they must rise, up to rate / 2")
+        if self.scale == "linear" and self.dtype == "float16":
+            raise ValueError("power is too wide for float16; write dtype: float32")
         if self.top_db is not None and self.scale != "db":
             raise ValueError("top_db belongs to the scale db")
         return self
@@ -80,6 +85,25 @@ class MelPreset(BaseModel):
         if (self.mean, self.std) != (0.0, 1.0):
             return "standardised"
         return {"db": "dB", "ln": "ln", "log1p": "ln(1 + gain x)", "linear": "power"}[self.scale]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value that can come out, of samples up to `LOUDEST`."""
+        window = self.n_fft if self.win_length is None else self.win_length
+        # A band sums at most all bins, each at most the window's sum.
+        greatest = (self.n_fft // 2 + 1) * (LOUDEST * window) ** self.power
+        ends = np.array([0.0, greatest])
+        if self.scale == "db":
+            ends = self.multiplier * (np.log10(np.maximum(ends, self.floor)) - np.log10(self.ref))
+        elif self.scale == "ln":
+            ends = np.log(np.maximum(ends, self.floor))
+        elif self.scale == "log1p":
+            ends = np.log1p(self.gain * ends)
+        # A float32's error more, where the values are moved.
+        low, high = ((ends - self.mean) / self.std).tolist()
+        slack = 0.0 if (self.mean, self.std, self.ref) == (0.0, 1.0, 1.0) else 1e-3 * max(1.0, abs(low))
+        rounded = float(np.array(low, self.dtype))
+        return min(low, rounded) - slack, high
 
     def values(self) -> dict[str, Any]:
         """Every parameter, none left to be looked up."""

@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.features.base import Feature
 from pipelines.features.media import MediaRef
 from pipelines.features.presets import PRESETS
-from pipelines.features.sound import Samples, SoundSettings, segments_of
+from pipelines.features.sound import Samples, Sound, SoundSettings
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
 
@@ -34,17 +34,18 @@ class Waveform(Feature):
         super().__init__(name, settings)
         self._preset = PRESETS[settings.preset]
         self._segments = settings.segments or self._preset.segments
+        self._sound = Sound(settings, f"features.{name}", RATE, self._segments)
 
     def spec(self) -> FeatureSpec:
         content = {
-            **self.settings.model_dump(mode="json", exclude={"splits"}),
-            "segments": self._segments.model_dump(mode="json"),
+            **self._sound.content(),
             "preset_version": self._preset.version,
             "feature_version": self.VERSION,
             "rate": RATE,
             "hop_s": 1 / RATE,
             "full_scale": FULL_SCALE,
             "unit": "full scale / 32767",
+            "range": [-FULL_SCALE, FULL_SCALE],
         }
         return FeatureSpec(self.name, "int16", (-1,), content)
 
@@ -54,7 +55,7 @@ class Waveform(Feature):
     def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
         return [
             Clip(ref.track_id, segment.number, segment.start_s, as_int16(segment.samples))
-            for segment in segments_of(media, ref, RATE, self.settings, self._segments)
+            for segment in self._sound.segments(media, ref)
         ]
 
     def clip_bytes(self) -> int:

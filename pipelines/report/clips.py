@@ -128,9 +128,9 @@ def _read(out: Store, index: ShardIndex, row: int) -> npt.NDArray[Any]:
 
 
 def draw_clips(info: FeatureInfo, samples: Sequence[Sample]) -> list[ShownClip]:
-    """Draw clips on one scale of colours, so that they compare."""
+    """Draw clips on one scale of colours, so that they compare; bits show nothing."""
     drawable = [sample for sample in samples if sample.data.size and sample.data.ndim <= 2]
-    if not drawable:
+    if not drawable or info.spec.settings.get("unit") == "bits":
         return []
     limits = _limits(drawable)
     return [

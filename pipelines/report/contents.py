@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.recordings.known import with_recordings
 from schemas.manifest import CardSource
 from schemas.receipt import FileEntry, Receipt, StageEntry, require_receipt
 from schemas.shards import FeatureSpec, read_shard_index
@@ -16,7 +17,7 @@ from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import DROPPED_TAGS, EXCLUSIONS, LABELS, SPLITS, TABLES, TAGS, TRACKS
 
-_ORDER = ("source", "videos", "tags", "splits")
+_ORDER = ("source", "videos", "tags", "recordings", "splits")
 _TRACK_COLUMNS = ["track_id", "artist_id", "artist_name", "title", "duration_s", "recording_id"]
 
 
@@ -149,7 +150,7 @@ def read_contents(out: Store) -> Contents:
     )
     return Contents(
         receipt,
-        rows(TRACKS, _TRACK_COLUMNS),
+        with_recordings(rows(TRACKS, _TRACK_COLUMNS), out, receipt),
         rows(LABELS),
         sorted(rows(TAGS).to_pylist(), key=lambda row: (-row["n_tracks"], row["tag"])),
         rows(DROPPED_TAGS).sort_by([("n_tracks", "descending"), ("raw_tag", "ascending")]),

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.overlap import COLUMNS as OVERLAP_COLUMNS
+from pipelines.recordings.known import with_recordings
 from pipelines.splits.apart import contaminated, digest_of_others, other_datasets
 from pipelines.splits.keep import kept_digest, read_kept
 from pipelines.splits.pairs import pairs_of_schemes
@@ -24,7 +25,9 @@ class SplitsStage(Stage):
 
     name = "splits"
     version = 4
-    after = ("tags",)
+
+    def __init__(self, *, recordings: bool = False) -> None:
+        self.after = ("tags", "recordings") if recordings else ("tags",)
 
     def settings(self, context: BuildContext) -> Any:
         manifest = context.manifest
@@ -53,9 +56,10 @@ class SplitsStage(Stage):
         others = other_datasets(settings.apart_from, context.base, out)
         away: dict[str, tuple[Reason, str]] = {}
         if others:
-            away = contaminated(TRACKS.read(out, list(OVERLAP_COLUMNS)), others, context.manifest.source.kind)
+            looked_for = with_recordings(TRACKS.read(out, list(OVERLAP_COLUMNS)), out, context.receipt)
+            away = contaminated(looked_for, others, context.manifest.source.kind)
         labels = LABELS.read(out)
-        tracks = tracks_of(TRACKS.read(out, list(COLUMNS)), labels)
+        tracks = tracks_of(with_recordings(TRACKS.read(out, list(COLUMNS)), out, context.receipt), labels)
         kept = read_kept(settings.keep, context.base) if settings.keep else None
         found = assign(tracks, settings, away, kept)
         listed = [_scheme_rows(scheme, fold, tracks.ids, splits) for scheme, fold, splits in found.schemes]

@@ -17,6 +17,7 @@ from schemas.tables.pair_ids import PAIR_IDS
 from schemas.tables.pairs import PAIRS
 from schemas.tables.published import PUBLISHED
 from schemas.tables.published_pairs import PUBLISHED_PAIRS
+from schemas.tables.recordings import RECORDINGS
 from schemas.tables.splits import SPLITS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
@@ -44,6 +45,7 @@ TABLES: dict[str, TableSchema] = {
         EXCLUSIONS,
         LEAKS,
         FOUND_ELSEWHERE,
+        RECORDINGS,
     )
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "PAIR_IDS",
     "PUBLISHED",
     "PUBLISHED_PAIRS",
+    "RECORDINGS",
     "SPLITS",
     "TABLES",
     "TAGS",

@@ -194,6 +194,24 @@ def test_the_metadata_says_how_to_undo_the_scale(scale: dict[str, Any], inverse:
     assert np.allclose(inverse(scaled.log_mel(samples).astype(np.float64)), plain, rtol=2e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize(
+    "scale",
+    [
+        {}, {"scale": "ln", "floor": 1e-5}, {"scale": "log1p"}, {"mean": -30.7, "std": 19.3},
+        {"multiplier": 20, "ref": 3.7, "floor": 1e-7}, {"top_db": 80},
+    ],
+)  # fmt: skip
+def test_the_metadata_states_the_least_value_and_bounds_the_greatest(scale: dict[str, Any], dtype: str) -> None:
+    made = feature(preset="custom", mel={**CUSTOM, **scale, "dtype": dtype})
+    low, high = made.spec().settings["range"]
+    silence = made.log_mel(np.zeros(22_050, np.float32)).astype(np.float64)
+    assert low <= silence.min() <= low + 2e-2 * max(1, abs(low))
+    for loud in (np.ones(22_050), np.sign(sound(1, 22_050)), 32_768 * sound(1, 22_050)):
+        values = made.log_mel(loud.astype(np.float32))
+        assert low <= values.min() and values.max() <= high
+
+
 def test_a_clip_says_where_it_starts_and_the_spec_what_it_is(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", sound(40), 16_000)
     mel = feature()
@@ -241,6 +259,7 @@ def test_what_holds_no_music_is_excluded(tmp_path: Path, samples: npt.NDArray[np
         ({"preset": "custom", "mel": {**CUSTOM, "hopp": 3}}, r"features\.ttmr\.mel\.hopp.*hop"),
         ({"preset": "custom", "mel": {**CUSTOM, "f_max": 12_000}}, r"features\.ttmr\.mel.*f_max"),
         ({"preset": "custom", "mel": {**CUSTOM, "win_length": 2048}}, r"features\.ttmr\.mel.*win_length"),
+        ({"preset": "custom", "mel": {**CUSTOM, "scale": "linear"}}, r"features\.ttmr\.mel.*float32"),
         ({"segments": {"count": 3}}, r"features\.ttmr\.segments.*segment_s"),
         ({"segments": {"span_s": 10, "count": 3, "segment_s": 5}}, r"features\.ttmr\.segments.*span_s"),
     ],

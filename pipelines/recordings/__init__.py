@@ -1,0 +1,1 @@
+"""Which tracks are the same recording: fingerprints matched, and united into groups."""

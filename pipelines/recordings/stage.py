@@ -1,0 +1,173 @@
+"""The recordings stage: fingerprints -> which tracks are one recording, whatever their names say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.features.base import Feature
+from pipelines.features.fingerprint import HOP_S, Fingerprint, FingerprintSettings
+from pipelines.stage import BuildContext, Stage, StageResult, written
+from schemas.errors import DataError, UsageError
+from schemas.receipt import FunnelStep
+from schemas.store import Store
+from schemas.tables import RECORDINGS, TRACKS
+
+NAME = "recordings"
+
+
+class RecordingsStage(Stage):
+    """Matches the fingerprints of one feature.
+
+    Args:
+        feature: its name in the manifest.
+    """
+
+    name = NAME
+    version = 1
+
+    def __init__(self, feature: str, settings: FingerprintSettings) -> None:
+        self._feature, self._settings = f"features.{feature}", settings
+        self.after = ("source", self._feature)
+
+    def settings(self, context: BuildContext) -> Any:
+        return {"max_error": self._settings.max_error, "min_overlap_s": self._settings.min_overlap_s}
+
+    def run(self, context: BuildContext) -> StageResult:
+        # Late: the compiler behind the search takes a second to load, and a build that stands needs none.
+        from pipelines.recordings.match import match
+
+        out = context.out
+        tracks = TRACKS.read(out, ["track_id", "artist_id", "recording_id"]).sort_by("track_id")
+        ids = tracks.column("track_id").combine_chunks()
+        hashes, starts, rows, seconds = read_fingerprints(
+            out, context.receipt.stages[self._feature].files, tracks.column("track_id")
+        )
+        least = round(self._settings.min_overlap_s / HOP_S)
+        found = match(hashes, starts, max_error=self._settings.max_error, min_overlap=least)
+        table, same = recordings_of(tracks, rows, seconds, found)
+        notes = _notes(tracks, table, same, len(ids) - len(rows))
+        distinct = int(pc.count_distinct(table.column("recording_id")).as_py())
+        return StageResult(
+            written(out, {RECORDINGS.filename: RECORDINGS.write(out, table)}),
+            [
+                FunnelStep(step="with a fingerprint", tracks=len(rows)),
+                FunnelStep(step="distinct recordings", tracks=distinct),
+            ],
+            notes,
+        )
+
+    def expected(self, context: BuildContext, tracks: int | None) -> str:
+        return "which tracks are one recording"
+
+
+def recordings_stages(features: Sequence[Feature], where: str) -> list[Stage]:
+    """The stage, where a feature of a manifest is a fingerprint.
+
+    Raises:
+        UsageError: several are.
+    """
+    found = [feature for feature in features if isinstance(feature, Fingerprint)]
+    if len(found) > 1:
+        names = ", ".join(feature.name for feature in found)
+        raise UsageError(f"{where}: features: {names} are fingerprints; one says which tracks are one recording")
+    return [RecordingsStage(feature.name, feature.settings) for feature in found]
+
+
+def read_fingerprints(
+    out: Store, paths: Iterable[str], track_ids: pa.ChunkedArray
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """All fingerprints of a feature's shards, in the order of `track_ids`.
+
+    Returns:
+        the hashes one after the other, uint32; where each track begins in them, int64 (found + 1,); its row in
+        `track_ids`, int64 (found,); and the second of its file at which it begins.
+
+    Raises:
+        DataError: a shard is damaged.
+    """
+    names: list[pa.ChunkedArray] = []
+    seconds: list[npt.NDArray[np.float64]] = []
+    pieces: list[npt.NDArray[np.uint32]] = []
+    for path in sorted(paths):
+        try:
+            with out.open(path) as stream:
+                table = pq.ParquetFile(stream).read(columns=["track_id", "start_s", "data"])
+        except (OSError, pa.ArrowInvalid) as error:
+            why = " ".join(str(error).split())
+            raise DataError(f"{out.root}/{path}: is damaged ({why}); run tracklore build --check") from error
+        names.append(table.column("track_id"))
+        seconds.append(table.column("start_s").to_numpy())
+        pieces += [np.frombuffer(cell.as_buffer(), np.uint32) for cell in table.column("data")]
+    joined = pa.chunked_array([chunk for name in names for chunk in name.chunks], pa.string())
+    places = pc.index_in(joined, value_set=track_ids.combine_chunks()).to_numpy(zero_copy_only=False)
+    order = np.argsort(places, kind="stable")
+    pieces = [pieces[place] for place in order]
+    starts = np.cumsum([0, *(len(piece) for piece in pieces)]).astype(np.int64)
+    hashes = np.concatenate(pieces) if pieces else np.empty(0, np.uint32)
+    begins = np.concatenate(seconds)[order] if seconds else np.empty(0)
+    return hashes, starts, places[order].astype(np.int64), begins
+
+
+def recordings_of(
+    tracks: pa.Table, rows: npt.NDArray[np.int64], seconds: npt.NDArray[np.float64], found: Any
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """The table `recordings`, and for each track the row of the first one of its recording.
+
+    Args:
+        tracks: track_id and recording_id, by id; a recording is at least what the source says is one.
+        rows, seconds: of the fingerprints, as `read_fingerprints` gives them.
+        found: `pipelines.recordings.match.Matches` among the fingerprints.
+    """
+    from pipelines.recordings.match import best_partners, united
+
+    count = tracks.num_rows
+    said = pc.dictionary_encode(tracks.column("recording_id").combine_chunks()).indices.to_numpy()
+    same = united(said.astype(np.int64), rows[found.one], rows[found.other])
+    best = best_partners(found, len(rows))
+    has = np.flatnonzero(best >= 0)
+    pair = best[has]
+    first = found.one[pair] == has
+    partner = np.where(first, found.other[pair], found.one[pair])
+    shift = np.where(first, found.shift[pair], -found.shift[pair]) * HOP_S
+    values = {
+        "similarity": 1 - found.error[pair],
+        "offset_s": shift + seconds[partner] - seconds[has],
+        "overlap_s": found.overlap[pair] * HOP_S,
+    }
+    ids = tracks.column("track_id").combine_chunks()
+    partners = np.full(count, -1, np.int64)
+    partners[rows[has]] = rows[partner]
+    columns: dict[str, pa.Array] = {
+        "track_id": ids,
+        "recording_id": tracks.column("recording_id").take(pa.array(same)),
+        "partner": ids.take(pa.array(partners, mask=partners < 0)),
+    }
+    for name, given in values.items():
+        column = np.zeros(count)
+        column[rows[has]] = given
+        columns[name] = pa.array(column, mask=partners < 0)
+    return RECORDINGS.conform(pa.table(columns)), same
+
+
+def _notes(tracks: pa.Table, table: pa.Table, same: npt.NDArray[np.int64], without: int) -> list[str]:
+    notes = []
+    alike = pc.is_valid(table.column("partner")).to_numpy()
+    if alike.any():
+        artists = pc.dictionary_encode(tracks.column("artist_id").combine_chunks()).indices.to_numpy()
+        groups = np.unique(same[alike])
+        several = np.unique(same[alike & (artists != artists[same])])
+        sizes = np.bincount(same, minlength=len(same))
+        notes.append(
+            f"{int(alike.sum())} tracks sound like another one: {len(groups)} recordings stand more than once, "
+            f"{len(several)} of them by several artists; the largest is {int(sizes[groups].max())} tracks"
+        )
+    if without:
+        notes.append(f"{without} tracks have no fingerprint: their recording is what the source says")
+    return notes
