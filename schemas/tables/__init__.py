@@ -21,12 +21,16 @@ from schemas.tables.splits import SPLITS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
 from schemas.tables.taxonomy import TAXONOMY
+from schemas.tables.storyboards import STORYBOARDS
 from schemas.tables.tracks import TRACKS
+from schemas.tables.videos import VIDEOS
 
 TABLES: dict[str, TableSchema] = {
     table.name: table
     for table in (
         TRACKS,
+        VIDEOS,
+        STORYBOARDS,
         ANNOTATIONS,
         TAXONOMY,
         CAPTIONS,
@@ -63,9 +67,11 @@ __all__ = [
     "PUBLISHED",
     "PUBLISHED_PAIRS",
     "SPLITS",
+    "STORYBOARDS",
     "TABLES",
     "TAGS",
     "TARGETS",
     "TAXONOMY",
     "TRACKS",
+    "VIDEOS",
 ]
