@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipelines.directory import only_build, remove_work, require_ours
 from pipelines.engine import Engine
 from pipelines.features.base import feature_of
-from pipelines.features.media import SourceMedia
+from pipelines.features.media import Media, SourceMedia
 from pipelines.features.stage import FeatureStage
 from pipelines.progress import Reporter
 from pipelines.sources.base import Source, SourceContext, source_class
@@ -21,6 +21,9 @@ from pipelines.splits.stage import SplitsStage
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.tags.stage import TagsStage
 from pipelines.task_runner import forget_tasks
+from pipelines.videos.media import VideoMedia
+from pipelines.videos.place import VideoPlace
+from pipelines.videos.stage import VideosStage
 from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 from schemas.manifest import Manifest
@@ -97,13 +100,16 @@ def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) ->
         request.out, request.base, request.engine, reporter, trust_stamps=not request.check, dry_run=dry_run
     )
     source = cls(settings, context)
-    media = SourceMedia(source)
-    stages = [
-        SourceStage(source),
-        TagsStage(),
-        SplitsStage(),
-        *(FeatureStage(feature, media) for feature in features),
-    ]
+    videos = manifest.videos
+    if videos is None:
+        media: Media = SourceMedia(source)
+        stages: list[Stage] = [SourceStage(source), TagsStage(), SplitsStage()]
+    else:
+        place = VideoPlace(videos, request.base, request.out)
+        media = VideoMedia(place)
+        made = [VideosStage(place, request.where)] if videos.at_hand else []
+        stages = [SourceStage(source), *made, TagsStage(videos=bool(made)), SplitsStage(videos=bool(made))]
+    stages += [FeatureStage(feature, media) for feature in features]
     return in_order(stages), source
 
 
@@ -174,6 +180,7 @@ def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) ->
         else:
             lost = tuple(_lost_files(context, entry))
             why = f"{len(lost)} of {len(entry.files)} files are lost: {shown(lost, 2)}" if lost else ""
+            why = why or stage.unfinished(context)
         planned.append(Planned(stage, digest, stage.name in selected, not why, lost, why))
     return planned
 
@@ -231,11 +238,20 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         context.receipt = _valid_part(receipt, planned).model_copy(update=named)
         if context.receipt != found:
             context.receipt.write(out)
-        for item in to_do:
+        waiting = list(to_do)
+        while waiting:
+            item = waiting.pop(0)
             for path in item.lost:  # what is there and is not what the receipt says would only be taken again
                 out.remove(path)
             reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
-            _commit(item, item.stage.run(context), context, planned)
+            result = item.stage.run(context)
+            if item.stage.gathers:
+                planned = plan(stages, context, request.only)
+                context.receipt = _valid_part(context.receipt, planned)
+                place = next(n for n, again in enumerate(planned) if again.stage is item.stage)
+                item = planned[place]
+                waiting = [again for again in planned[place + 1 :] if again.selected and not again.stands]
+            _commit(item, result, context, planned)
         if not to_do:
             _mend_exclusions(context, planned)
         return Build(context.receipt, rows, bool(to_do))

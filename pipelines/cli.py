@@ -70,10 +70,12 @@ def build(
 def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     """Make paths that were typed start where the user stands; those of the manifest start where it lies."""
     from pipelines.sources.base import source_class
-    from schemas.manifest import load_manifest
+    from schemas.manifest import FEATURE_LOCATION_KEYS, load_manifest
 
     loaded, where, _ = load_manifest(manifest, settings)
     keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {"splits.keep"}
+    keys |= {"videos.local", "videos.folder", "videos.cookies"}
+    keys |= {f"features.{name}.{key}" for name in loaded.features for key in FEATURE_LOCATION_KEYS}
     made = []
     for setting in settings:
         key, _, value = setting.partition("=")

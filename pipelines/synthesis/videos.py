@@ -179,7 +179,11 @@ def read_tone(samples: npt.NDArray[np.floating], rate: int) -> float:
 
 
 def encode_video(
-    plan: VideoPlan, path: Path | str, *, codec: str = "libx264", streams: Literal["both", "audio", "video"] = "both"
+    plan: VideoPlan,
+    path: Path | str,
+    *,
+    codec: str = "libx264",
+    streams: Literal["both", "audio", "video"] = "both",
 ) -> None:
     """Write the video as MP4 (or what the path's suffix says). Equal plans give equal bytes.
 
@@ -189,7 +193,9 @@ def encode_video(
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         picture_stream = sound_stream = None
         if plan.pictures != "none" and streams != "audio":
-            settings = {"threads": "1", "crf": "28", "preset": "veryfast"} if codec == "libx264" else {"threads": "1"}
+            settings = (
+                {"threads": "1", "crf": "28", "preset": "veryfast"} if codec == "libx264" else {"threads": "1"}
+            )
             picture_stream = container.add_stream(codec, rate=plan.fps, options={**settings, "flags": "+bitexact"})
             picture_stream.width, picture_stream.height = plan.width, plan.height
             picture_stream.pix_fmt = "yuv420p"

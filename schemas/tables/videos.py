@@ -26,7 +26,9 @@ VIDEOS = TableSchema(
             column("fps", pa.float64(), "frames a second, on average", nullable=True),
             column("width", pa.int32(), "pixels", nullable=True),
             column("height", pa.int32(), "pixels", nullable=True),
-            column("scenes", pa.list_(pa.float64()), "where each scene starts, seconds; 0 is the first", nullable=True),
+            column(
+                "scenes", pa.list_(pa.float64()), "where each scene starts, seconds; 0 is the first", nullable=True
+            ),
             column("longest_scene_s", pa.float64(), "seconds", nullable=True),
             column("static_share", pa.float64(), "share of the steps in which nothing moves", nullable=True),
             column("black_share", pa.float64(), "share of the frames that are black", nullable=True),
