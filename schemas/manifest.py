@@ -106,7 +106,7 @@ class SplitsSection(Section):
 
 
 class VideoFilterSection(Section):
-    """Which videos stay (VCMR 4.1), and by which measures the others are told apart; see `pipelines.videos.kinds`."""
+    """Which videos stay (VCMR 4.1), and by what the others are told apart; see `pipelines.videos.kinds`."""
 
     detector: Literal["content", "adaptive", "histogram", "hash"] = Field(
         default="content", description="PySceneDetect's detector of cuts"
@@ -166,7 +166,7 @@ class VideosSection(Section):
         return self.local is not None or self.download
 
 
-# Where videos lie, how they are fetched and as whom change no byte of the dataset, and the last are nobody's business.
+# Where videos lie, how they are fetched and as whom change no byte, and the last are nobody's business.
 VIDEO_LOCATION_KEYS = frozenset(
     {"local", "download", "folder", "retries", "backoff_s", "pause_s", "at_once", "bytes_a_second", "timeout_s"}
     | {"limit_s", "cookies", "proxy", "allow_private"}

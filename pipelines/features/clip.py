@@ -125,7 +125,7 @@ class ClipFeature(Feature):
     def _loaded(self, cls: Any, **keys: Any) -> Any:
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             return cls.from_pretrained(**self._source(), **keys)
         except (OSError, ValueError, KeyError) as error:

@@ -84,7 +84,7 @@ class VideoFrames:
             for frame in self._container.decode(self._video):
                 at = 0.0 if frame.time is None else frame.time
                 while shown is not None and given < len(seconds) and seconds[given] < at - _TIMING:
-                    picture = shown.to_ndarray(format="rgb24") if picture is None else picture
+                    picture = _rgb(shown) if picture is None else picture
                     yield picture
                     given += 1
                 if given == len(seconds):
@@ -96,7 +96,7 @@ class VideoFrames:
             raise ExcludedError(Reason.DECODE_ERROR, where) from error
         # The last frame is shown until the pictures end, and a little longer than a header may round.
         while shown is not None and given < len(seconds) and seconds[given] < max(end, shown_at + 0.1) + _TIMING:
-            picture = shown.to_ndarray(format="rgb24") if picture is None else picture
+            picture = _rgb(shown) if picture is None else picture
             yield picture
             given += 1
         if given < len(seconds):
@@ -104,3 +104,7 @@ class VideoFrames:
             raise ExcludedError(
                 Reason.TRUNCATED, f"{self._uri}: the pictures end at {max(0.0, end):.2f} s; {wanted}"
             )
+
+
+def _rgb(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

@@ -3,8 +3,8 @@
     plan = plan_video("music_video", seed=3, duration_s=60.0)
     encode_video(plan, "a.mp4")
 
-Everything is a pure function of the plan. Sound carries its own time as the pitch of a rising tone, and pictures, where
-the plan asks for a clock, as the bits of the frame's number along the lower edge.
+Everything is a pure function of the plan. Sound carries its own time as the pitch of a rising tone, and pictures,
+where the plan asks for a clock, as the bits of the frame's number along the lower edge.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 
 Transition = Literal["cut", "dissolve", "fade"]
 Pictures = Literal["moving", "still", "slides", "lyrics", "black", "none"]
@@ -190,34 +192,31 @@ def encode_video(
     Args:
         streams: write only the pictures or only the sound, as servers give them.
     """
+    webm = str(path).endswith(".webm")
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        picture_stream = sound_stream = None
+        drawn = played = None
         if plan.pictures != "none" and streams != "audio":
-            settings = (
-                {"threads": "1", "crf": "28", "preset": "veryfast"} if codec == "libx264" else {"threads": "1"}
-            )
-            picture_stream = container.add_stream(codec, rate=plan.fps, options={**settings, "flags": "+bitexact"})
-            picture_stream.width, picture_stream.height = plan.width, plan.height
-            picture_stream.pix_fmt = "yuv420p"
+            settings = {"crf": "28", "preset": "veryfast"} if codec == "libx264" else {}
+            options = {"threads": "1", "flags": "+bitexact", **settings}
+            drawn = cast(VideoStream, container.add_stream(codec, rate=plan.fps, options=options))
+            drawn.width, drawn.height, drawn.pix_fmt = plan.width, plan.height, "yuv420p"
         if plan.sound_s > 0 and streams != "video":
-            webm = str(path).endswith(".webm")
-            sound_rate = 48_000 if webm else SOUND_RATE
-            sound_stream = container.add_stream("libopus" if webm else "aac", rate=sound_rate, layout="mono")
-            sound_stream.codec_context.options = {"flags": "+bitexact"}
-        if sound_stream is not None:
-            samples = sound(plan, sound_stream.rate)
-            step = sound_stream.rate
-            for start in range(0, len(samples), step):
-                block = av.AudioFrame.from_ndarray(samples[None, start : start + step], "fltp", "mono")
-                block.sample_rate, block.pts, block.time_base = step, start, Fraction(1, step)
-                container.mux(sound_stream.encode(block))
-            container.mux(sound_stream.encode(None))
-        if picture_stream is not None:
+            coder, rate = ("libopus", 48_000) if webm else ("aac", SOUND_RATE)
+            options = {"layout": "mono", "flags": "+bitexact", **({} if webm else {"aac_coder": "fast"})}
+            played = cast(AudioStream, container.add_stream(coder, rate=rate, options=options))
+            played.bit_rate = 48_000
+            samples = sound(plan, rate)
+            for start in range(0, len(samples), rate):
+                block = av.AudioFrame.from_ndarray(samples[None, start : start + rate], "fltp", "mono")
+                block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
+                container.mux(played.encode(block))
+            container.mux(played.encode(None))
+        if drawn is not None:
             for number, made in enumerate(frames(plan)):
                 picture = av.VideoFrame.from_ndarray(made, "rgb24")
                 picture.pts, picture.time_base = number, Fraction(1, plan.fps)
-                container.mux(picture_stream.encode(picture))
-            container.mux(picture_stream.encode(None))
+                container.mux(drawn.encode(picture))
+            container.mux(drawn.encode(None))
 
 
 def _shots(plan: VideoPlan, at: float) -> Frame:

@@ -45,7 +45,7 @@ class TagsStage(Stage):
 
     name = "tags"
     version = 3
-    after = ("source",)
+    after: tuple[str, ...] = ("source",)
 
     def __init__(self, *, videos: bool = False) -> None:
         self._videos = videos

@@ -25,7 +25,7 @@ class _Child:
     def __init__(self) -> None:
         # The package is found there as it is here, however this process came to find it.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.videos.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -52,8 +53,8 @@ def download(request: dict[str, Any]) -> dict[str, Any]:
     """Fetch one video; what an earlier attempt left is gone on with in mid-file.
 
     Args:
-        request: `id`, `url`, `folder` (a local path), `max_height`, `max_duration_s`, `max_bytes`, `bytes_a_second`,
-            `timeout_s`, `cookies`, `proxy`, `allow_private`.
+        request: `id`, `url`, `folder` (a local path), `max_height`, `max_duration_s`, `max_bytes`,
+            `bytes_a_second`, `timeout_s`, `cookies`, `proxy`, `allow_private`.
 
     Returns:
         `audio` and `video`, names of files in the folder, the same when the server has but one file; or `reason`,
@@ -110,7 +111,7 @@ def _options(request: Mapping[str, Any], partial: Path, said: _Said) -> dict[str
     longest, largest = request["max_duration_s"], request["max_bytes"]
     height = f"[height<=?{request['max_height']}]"
 
-    def within(info: Mapping[str, Any], *, incomplete: bool = False) -> str | None:
+    def within(info: Mapping[str, Any]) -> str | None:
         length = info.get("duration")
         if length and float(length) > longest:
             raise _LimitError(Reason.TOO_LONG, f"{float(length):.0f} s; at most {longest:g} s are taken")
@@ -123,7 +124,10 @@ def _options(request: Mapping[str, Any], partial: Path, said: _Said) -> dict[str
         if have > largest:
             raise _LimitError(Reason.TOO_LARGE, f"{have:,} bytes and more; at most {largest:,} are taken")
 
-    options = {
+    # As text: yt-dlp writes a file of cookies back, and this one is the user's.
+    cookies = io.StringIO(Path(request["cookies"]).read_text("utf-8")) if request["cookies"] else None
+    given = {"cookiefile": cookies, "proxy": request["proxy"], "ratelimit": request["bytes_a_second"]}
+    return {
         "format": f"bestvideo{height}/best{height},bestaudio/best",
         "outtmpl": {"default": f"{str(partial).replace('%', '%%')}/%(format_id)s.%(ext)s"},
         "logger": said,
@@ -149,15 +153,8 @@ def _options(request: Mapping[str, Any], partial: Path, said: _Said) -> dict[str
         "progress_hooks": [watched],
         "js_runtimes": {"deno": {}, "node": {}},
         "ffmpeg_location": "/nonexistent",
+        **{key: value for key, value in given.items() if value is not None},
     }
-    for key, value in (
-        ("cookiefile", request["cookies"]),
-        ("proxy", request["proxy"]),
-        ("ratelimit", request["bytes_a_second"]),
-    ):
-        if value is not None:
-            options[key] = value
-    return options
 
 
 def _taken(

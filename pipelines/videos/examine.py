@@ -12,7 +12,6 @@ from schemas.manifest import VideoFilterSection
 from schemas.reasons import Reason
 from schemas.tables.videos import KEPT
 
-EXAMINE_VERSION = 1
 _TRUNCATED_S = 2.0
 
 

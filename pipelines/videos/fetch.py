@@ -1,7 +1,7 @@
-"""Fetching the videos of a dataset: what is done is remembered, what failed for good too, what may pass is tried again.
+"""Fetching videos. What is done is remembered, what failed for good too; what may pass is tried again.
 
-`downloads.jsonl` in the folder has one line an outcome, the last of an id counts. A killed build goes on from there,
-and in mid-file where a file was begun.
+`downloads.jsonl` in the folder has one line an outcome, the last of an id counts. A killed build goes on from
+there, and in mid-file where a file was begun.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Fetcher:
         """Check what can be checked before the first request.
 
         Raises:
-            UsageError: yt-dlp is missing, cookies are not there, or every address would lead into a private network.
+            UsageError: the cookies are not there, or every address would lead into a private network.
         """
         import yt_dlp  # noqa: F401
 
@@ -132,7 +132,7 @@ class Fetcher:
             if "reason" not in found or not found["passes"] or attempt == section.retries:
                 break
             time.sleep(min(_LONGEST_WAIT_S, found.get("wait_s") or section.backoff_s * 2**attempt))
-        entry = {"id": track_id, "request": self._request, "access": self._access}
+        entry: dict[str, Any] = {"id": track_id, "request": self._request, "access": self._access}
         if "reason" in found:
             entry |= {key: found[key] for key in ("reason", "detail", "passes")}
         else:

@@ -34,9 +34,9 @@ class VideoFiles:
 def files_by_id(infos: Iterable[FileInfo]) -> dict[str, VideoFiles]:
     """The files of each video, by its id.
 
-    A file is named `ID.mp4`, `ID.audio.m4a` and `ID.video.mp4`, or as yt-dlp does: `ID.f140.m4a`, `Title [ID].mp4`.
-    Sound of its own goes before the sound of the file with the pictures. Of several files of a kind the first by name
-    is taken.
+    A file is named `ID.mp4`, `ID.audio.m4a` and `ID.video.mp4`, or as by yt-dlp `ID.f140.m4a`, `Title [ID].mp4`.
+    Sound of its own goes before the sound of the file with the pictures. Of several files of a kind the first by
+    name is taken.
     """
     found: dict[str, dict[str, str]] = {}
     for info in sorted(infos, key=lambda info: info.path):

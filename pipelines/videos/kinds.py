@@ -1,9 +1,9 @@
 """What is no music video, told apart by what moves: still pictures, slides, lyrics and darkness.
 
 Everything is measured on grey frames of 128 x 72. From one frame to the next a pixel has changed when it differs by
-more than 16 of 255; a cell of 8 x 8 has when a tenth of it did. A step is *static* when fewer than 0.2 % of the pixels
-have changed. Steps that are not, one behind the other, are one *event*: of the whole picture when any of its steps
-changes at least 45 % of the cells, else of a part of it.
+more than 16 of 255; a cell of 8 x 8 has when a tenth of it did. A step is *static* when fewer than 0.2 % of the
+pixels have changed. Steps that are not, one behind the other, are one *event*: of the whole picture when any of its
+steps changes at least 45 % of the cells, else of a part of it.
 """
 
 from __future__ import annotations

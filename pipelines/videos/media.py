@@ -12,7 +12,7 @@ from schemas.tables.videos import KEPT
 
 
 class VideoMedia(Media):
-    """See the module. Sound and pictures end where the shorter of them does, so that their segments are the same."""
+    """See the module. Both end where the shorter of them does, so that their segments are the same."""
 
     way_out = WAY_OUT
 

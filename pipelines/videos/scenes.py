@@ -1,4 +1,4 @@
-"""Where one scene becomes the next: PySceneDetect's detectors of cuts, and one of dissolves and fades in its manner."""
+"""Where one scene becomes the next: PySceneDetect's detectors of cuts, and beside them dissolves and fades."""
 
 from __future__ import annotations
 
@@ -70,15 +70,16 @@ def signature(picture: npt.NDArray[np.uint8]) -> Signature:
     rows, columns = _CELLS
     height, width = picture.shape[:2]
     cells = picture.reshape(rows, height // rows, columns, width // columns, 3)
-    return cells.mean(axis=(1, 3), dtype=np.float32)
+    means: Signature = cells.mean(axis=(1, 3), dtype=np.float32)
+    return means
 
 
 def gradual_changes(times: npt.NDArray[np.float64], signatures: npt.NDArray[np.float32]) -> list[float]:
     """The middles of dissolves and fades, seconds.
 
     A window of 1.6 s holds one when its ends differ more than those of most windows near by, no single step makes
-    most of the difference (as a cut does), and its middle is either the mean of its ends (a dissolve; a moving camera
-    gives other pictures) or dark beside both (a fade).
+    most of the difference (as a cut does), and its middle is either the mean of its ends (a dissolve; a moving
+    camera gives other pictures) or dark beside both (a fade).
 
     Args:
         times, signatures: (frames,) and (frames, 9, 16, 3).
@@ -92,7 +93,9 @@ def gradual_changes(times: npt.NDArray[np.float64], signatures: npt.NDArray[np.f
     ends = np.minimum(light, light[opening])
     faded = (light[middle] < _DARK * ends) & (ends > 2 * _LEAST_CHANGE)
     smooth = (times - times[0] >= SPAN_S) & (largest <= _ONE_STEP * np.maximum(change, np.where(faded, ends, 0.0)))
-    mixed = _distance(signatures[middle], (signatures + signatures[opening]) / 2) / np.maximum(change, 1e-6)
+    mixed = _distance(signatures[middle], (signatures + signatures[opening]) / np.float32(2)) / np.maximum(
+        change, 1e-6
+    )
     candidate = smooth & (((change >= _LEAST_CHANGE) & (mixed < _MIXED)) | faded)
     # Of the windows over one fade the darkest in the middle lies best; of those over a dissolve the most changed.
     strength = np.where(faded, 512 - light[middle], change)

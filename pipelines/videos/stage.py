@@ -14,7 +14,6 @@ from pipelines.sources.file_digests import digests_of
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
-from pipelines.videos.examine import EXAMINE_VERSION
 from pipelines.videos.fetch import Fetcher
 from pipelines.videos.files import VideoFiles, files_by_id
 from pipelines.videos.place import WAY_OUT, VideoPlace
@@ -28,6 +27,7 @@ from schemas.tables import EXCLUSIONS, STORYBOARDS, TRACKS, VIDEOS
 from schemas.tables.videos import KEPT
 
 VIDEOS_PER_TASK = 8
+EXAMINE_VERSION = 1
 _LEAST_LIMIT_S, _LIMIT_SHARE = 60.0, 0.5
 
 

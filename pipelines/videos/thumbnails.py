@@ -1,7 +1,7 @@
 """A video looked through once: small frames with their times, and where its sound and its pictures end.
 
-Cheap by design: one thread, no deblocking, frames on which no other rests left out of decoding, and every other frame
-scaled down before anything looks at it.
+Cheap by design: one thread, no deblocking, frames on which no other rests left out of decoding, and every other
+frame scaled down before anything looks at it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -126,6 +127,8 @@ def thumbnails(path: Path, frame_skip: int, found: Streams) -> Iterator[tuple[fl
                     found.damaged = found.damaged or str(error)
                     continue
                 for frame in decoded:
+                    if not isinstance(frame, av.VideoFrame):
+                        continue
                     second = frame.time
                     if second is None or second < following - 0.5 / found.fps:
                         continue
@@ -133,7 +136,7 @@ def thumbnails(path: Path, frame_skip: int, found: Streams) -> Iterator[tuple[fl
                     if following <= second:
                         following = second + step
                     small = shrink.reformat(frame, WIDTH, HEIGHT, "bgr24", interpolation="AREA")
-                    yield second, small.to_ndarray()
+                    yield second, np.asarray(small.to_ndarray(), np.uint8)
         except av.FFmpegError as error:
             raise DamagedError(f"cannot be read on after {found.video_s:.2f} s: {error}") from error
         if found.lost > _MOST_DAMAGED_SHARE * found.packets:
@@ -161,7 +164,7 @@ def _described(container: av.container.InputContainer) -> Streams:
     return found
 
 
-def _end_of(packet: av.Packet) -> float:
+def _end_of(packet: Any) -> float:
     if packet.pts is None or packet.time_base is None:
         return 0.0
     return float((packet.pts + (packet.duration or 0)) * packet.time_base)

@@ -18,10 +18,10 @@ from schemas.tables.pairs import PAIRS
 from schemas.tables.published import PUBLISHED
 from schemas.tables.published_pairs import PUBLISHED_PAIRS
 from schemas.tables.splits import SPLITS
+from schemas.tables.storyboards import STORYBOARDS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
 from schemas.tables.taxonomy import TAXONOMY
-from schemas.tables.storyboards import STORYBOARDS
 from schemas.tables.tracks import TRACKS
 from schemas.tables.videos import VIDEOS
 
