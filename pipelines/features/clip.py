@@ -15,6 +15,7 @@ from pydantic import Field
 
 from pipelines.features.base import Feature, FeatureSettings
 from pipelines.features.media import MediaKind, MediaRef
+from pipelines.sources.file_digests import digests_of
 from pipelines.videos.segments import Segmentation
 from schemas.digests import digest_of
 from schemas.errors import UsageError
@@ -80,8 +81,7 @@ class ClipFeature(Feature):
     @cached_property
     def _content_digest(self) -> str:
         """Of the folder's files: the same weights elsewhere are the same model."""
-        store = self._folder
-        return digest_of([[name, store.sha256(name)] for name in _MODEL_FILES])
+        return digest_of(digests_of(self._folder, _MODEL_FILES))
 
     @cached_property
     def _folder(self) -> Store:

@@ -84,7 +84,7 @@ class Children:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
 
-    def call(self, function: str, request: Mapping[str, Any], limit_s: float) -> Any:
+    def call(self, function: str, request: Any, limit_s: float) -> Any:
         """What `package.module:name` returns for a request; both are JSON.
 
         Raises:

@@ -21,9 +21,9 @@ _DETECTORS: dict[str, tuple[type[SceneDetector], str]] = {
 SPAN_S = 1.6
 _NEAR_S = 6.0
 _CELLS = (9, 16)
-_LEAST_CHANGE = 12.0
-_TIMES_USUAL = 2.0
-_MIXED = 0.4
+_LEAST_CHANGE = 15.0
+_TIMES_USUAL = 1.7
+_MIXED = 0.3
 _ONE_STEP = 0.65
 _DARK = 0.35
 
@@ -35,7 +35,7 @@ class SceneFinder:
 
     def __init__(self, settings: VideoFilterSection, fps: float) -> None:
         self._settings = settings
-        self._fps = max(1.0, fps)
+        self._fps = float(max(1.0, fps))
         cls, key = _DETECTORS[settings.detector]
         keys: dict[str, Any] = {} if settings.threshold is None else {key: settings.threshold}
         self._detector = cls(min_scene_len=float(settings.min_scene_s), **keys)

@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]
     def video(kind: str, seed: int = 0) -> Path:
         path = folder / f"{kind}-{seed}.mp4"
         if not path.exists():
-            encode_video(plan_video(kind, seed, SECONDS, FPS, SIZE), path)
+            encode_video(plan_video(kind, seed, SECONDS, FPS, SIZE), path, sound_codec="flac")
         return path
 
     return video
