@@ -65,6 +65,6 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         projection_dim=512,
     )
     CLIPVisionModelWithProjection(config).save_pretrained(folder)
-    sizes = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    CLIPImageProcessorPil(**sizes).save_pretrained(folder)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    processor.save_pretrained(folder)
     return folder

@@ -63,10 +63,17 @@ def test_the_frame_of_each_second_is_the_one_that_is_shown_then(name: str, first
     assert numbers == [int(second * FPS + 1e-6) for second in seconds]
 
 
-def test_segments_of_pictures_are_those_of_the_sound_to_the_frame(clocked: Path, small_clip: Path) -> None:
+def test_segments_of_pictures_are_those_of_the_sound_to_the_frame(
+    clocked: Path, small_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     feature = clip_of(small_clip, span_s=30, count=2, segment_s=15)
     shown: list[int] = []
-    feature._seen = lambda picture: (shown.append(read_clock(picture)), np.zeros((32, 32, 3), np.uint8))[1]  # type: ignore[method-assign,assignment,return-value]
+
+    def seen(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        shown.append(read_clock(picture))
+        return np.zeros((32, 32, 3), np.uint8)
+
+    monkeypatch.setattr(feature, "_seen", seen)
     ref = MediaRef("t", "one.mp4", 0.0, 39.5)
     clips = feature.clips(Store(str(clocked)), ref)
     assert [(clip.segment, clip.start_s) for clip in clips] == [(0, 4.75), (1, 19.75)]
@@ -91,7 +98,8 @@ def test_vectors_are_those_of_transformers_on_frames_decoded_otherwise(clocked: 
     store = Store(str(clocked))
     refs = [MediaRef("a", "one.mp4", 0.0, 40.0), MediaRef("b", "pictures.mp4", 0.0, 33.0)]
     finished = feature.finish([feature.clips(store, ref) for ref in refs])
-    model = CLIPVisionModelWithProjection.from_pretrained(small_clip).eval()
+    model = CLIPVisionModelWithProjection.from_pretrained(small_clip)
+    model.train(False)
     processor = CLIPImageProcessorPil.from_pretrained(small_clip)
     for ref, clips, starts in zip(refs, finished, [(5.0, 20.0), (1.5, 16.5)], strict=True):
         times, pictures = decoded(clocked / ref.uri)

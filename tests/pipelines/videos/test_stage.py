@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.synthesis.videos import KINDS
-from pipelines.videos.children import Children, ChildError
+from pipelines.videos.children import ChildError, Children
 from pipelines.videos.files import VideoFiles, files_by_id
 from schemas.store import FileInfo
 
