@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
@@ -93,13 +93,15 @@ def looked_through(path: Path) -> dict[str, Any]:
 
 
 def write_with_grain(plan: VideoPlan, path: Path) -> None:
-    """Frames with noise that no two share, as H.264 in the quality of x264's defaults."""
+    """Frames with noise that no two share, as H.264 in the quality of x264's defaults, a keyframe every 5 s."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     quiet = path.with_suffix(".sound.mp4")
     encode_video(plan, quiet, streams="audio")
     with av.open(str(path), "w") as container, av.open(str(quiet)) as heard:
-        drawn = cast(VideoStream, container.add_stream("libx264", rate=plan.fps, options={"crf": "23"}))
+        drawn: VideoStream = container.add_stream(
+            "libx264", rate=plan.fps, options={"crf": "23", "g": str(5 * plan.fps)}
+        )
         drawn.width, drawn.height, drawn.pix_fmt = plan.width, plan.height, "yuv420p"
         played = container.add_stream_from_template(heard.streams.audio[0])
         for number in range(round(plan.duration_s * plan.fps)):

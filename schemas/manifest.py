@@ -116,6 +116,11 @@ class VideoFilterSection(Section):
     frame_skip: int = Field(
         default=2, ge=0, le=25, description="frames left out between two that are looked at; 0 decodes every frame"
     )
+    max_cost: float = Field(
+        default=0.05,
+        gt=0,
+        description="share of its length that a video may take on one core; dearer ones in parts",
+    )
     min_scene_s: float = Field(default=0.5, ge=0, description="cuts nearer to each other are one")
     max_scene_s: float = Field(default=30.0, gt=0, description="a video with a longer scene leaves")
     max_mismatch_s: float = Field(default=2.0, gt=0, description="between the lengths of sound and pictures")

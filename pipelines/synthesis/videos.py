@@ -187,11 +187,14 @@ def encode_video(
     codec: str = "libx264",
     sound_codec: Literal["aac", "flac"] = "aac",
     streams: Literal["both", "audio", "video"] = "both",
+    keyframes_s: float | None = None,
 ) -> None:
     """Write the video as MP4 (or what the path's suffix says). Equal plans give equal bytes.
 
     Args:
         sound_codec: of an MP4 (a WebM has Opus); flac loses nothing and takes a tenth of the time.
+        keyframes_s: seconds from keyframe to keyframe, whatever is shown, as streaming servers have it; None leaves
+            them to the coder, who sets them at cuts.
         streams: write only the pictures or only the sound, as servers give them.
     """
     webm = str(path).endswith(".webm")
@@ -200,6 +203,8 @@ def encode_video(
         if plan.pictures != "none" and streams != "audio":
             settings = {"crf": "28", "preset": "veryfast"} if codec == "libx264" else {}
             options = {"threads": "1", "flags": "+bitexact", **settings}
+            if keyframes_s is not None:
+                options |= {"g": str(round(keyframes_s * plan.fps)), "sc_threshold": "0"}
             drawn = cast(VideoStream, container.add_stream(codec, rate=plan.fps, options=options))
             drawn.width, drawn.height, drawn.pix_fmt = plan.width, plan.height, "yuv420p"
         if plan.sound_s > 0 and streams != "video":

@@ -56,9 +56,9 @@ def _looked_through(
     assert video is not None
     finder, meter = SceneFinder(settings, pictures.fps), MotionMeter()
     seen = Streams()
-    for second, picture in thumbnails(video, settings.frame_skip, seen):
-        finder.take(second, picture)
-        meter.take(picture)
+    for second, picture, gap in thumbnails(video, settings.frame_skip, seen, settings.max_cost):
+        finder.take(second, picture, gap)
+        meter.take(picture, gap)
     audio_s = audio_end(audio) if apart and audio is not None else seen.audio_s
     end = min(audio_s, seen.video_s)
     starts = finder.starts()

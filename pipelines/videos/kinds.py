@@ -48,9 +48,16 @@ class MotionMeter:
         self._whole = self._part = 0
         self._largest = 0.0  # share of cells that changed in the event that is going on; 0 when none is
 
-    def take(self, picture: npt.NDArray[np.uint8]) -> None:
-        """Look at the next frame: BGR uint8 (72, 128, 3)."""
+    def take(self, picture: npt.NDArray[np.uint8], gap: bool = False) -> None:
+        """Look at the next frame: BGR uint8 (72, 128, 3).
+
+        Args:
+            gap: whether some were left out before it, so that it is no step from the last.
+        """
         grey = picture.max(axis=2).astype(np.int16)
+        if gap:
+            self._end_event()
+            self._before = None
         self._frames += 1
         self._black += int((grey > _BLACK).mean() < _LIT_SHARE)
         if self._before is not None:

@@ -25,6 +25,8 @@ _LEAST_CHANGE = 15.0
 _TIMES_USUAL = 1.7
 _MIXED = 0.3
 _ONE_STEP = 0.65
+_COLOURS = 6
+_ALIKE = 0.45
 _DARK = 0.35
 
 Signature = npt.NDArray[np.float32]
@@ -38,14 +40,28 @@ class SceneFinder:
         self._fps = float(max(1.0, fps))
         cls, key = _DETECTORS[settings.detector]
         keys: dict[str, Any] = {} if settings.threshold is None else {key: settings.threshold}
-        self._detector = cls(min_scene_len=float(settings.min_scene_s), **keys)
+        self._new_detector = lambda: cls(min_scene_len=float(settings.min_scene_s), **keys)
+        self._detector = self._new_detector()
         self._last: FrameTimecode | None = None
+        self._picture: npt.NDArray[np.uint8] | None = None
         self._cuts: list[float] = []
+        self._gradual: list[float] = []
         self._times: list[float] = []
         self._signatures: list[Signature] = []
 
-    def take(self, second: float, picture: npt.NDArray[np.uint8]) -> None:
-        """Look at the next frame: BGR uint8 (72, 128, 3)."""
+    def take(self, second: float, picture: npt.NDArray[np.uint8], gap: bool = False) -> None:
+        """Look at the next frame: BGR uint8 (72, 128, 3).
+
+        Args:
+            gap: whether some were left out before it. Then only colours are compared, as places may have moved.
+        """
+        if gap and self._last is not None and self._picture is not None:
+            before, apart_s = self._last.seconds, second - self._last.seconds
+            self._end_run()
+            if colours_alike(self._picture, picture) < _ALIKE:
+                self._cuts.append(before + apart_s / 2)
+            self._detector = self._new_detector()
+        self._picture = picture
         self._last = FrameTimecode(float(max(0.0, second)), self._fps)
         self._cuts += [cut.seconds for cut in self._detector.process_frame(self._last, picture)]
         if self._settings.gradual:
@@ -54,15 +70,32 @@ class SceneFinder:
 
     def starts(self) -> list[float]:
         """Seconds at which scenes start, 0 the first; called when every frame was taken."""
+        self._end_run()
+        found = self._gradual
+        # What a detector of cuts saw of a gradual change is a part of it.
+        cuts = [cut for cut in self._cuts if cut > 0 and all(abs(cut - change) > SPAN_S / 2 for change in found)]
+        cuts = sorted({round(cut, 6) for cut in [*cuts, *found]})
+        return [0.0, *apart(cuts, self._settings.min_scene_s)]
+
+    def _end_run(self) -> None:
+        """What the frames that follow one another hold beside what was found at once."""
         if self._last is not None:
             self._cuts += [cut.seconds for cut in self._detector.post_process(self._last)]
-        cuts = sorted({round(cut, 6) for cut in self._cuts if cut > 0})
-        if self._settings.gradual and len(self._times) > 2:
-            found = gradual_changes(np.array(self._times), np.stack(self._signatures))
-            # What a detector of cuts saw of a gradual change is a part of it.
-            cuts = [cut for cut in cuts if all(abs(cut - change) > SPAN_S / 2 for change in found)]
-            cuts = sorted([*cuts, *(round(change, 6) for change in found)])
-        return [0.0, *apart(cuts, self._settings.min_scene_s)]
+        if len(self._times) > 2:
+            self._gradual += gradual_changes(np.array(self._times), np.stack(self._signatures))
+        self._times, self._signatures = [], []
+
+
+def colours_alike(left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> float:
+    """Share of the pixels of two frames that have a pixel of nearly the same colour in the other: 0 to 1."""
+    counts = [np.bincount(_coarse(picture), minlength=_COLOURS**3) for picture in (left, right)]
+    return float(np.minimum(*counts).sum() / counts[0].sum())
+
+
+def _coarse(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    levels = picture.reshape(-1, 3).astype(np.int64) * _COLOURS // 256
+    coarse: npt.NDArray[np.int64] = levels @ np.array([1, _COLOURS, _COLOURS * _COLOURS])
+    return coarse
 
 
 def signature(picture: npt.NDArray[np.uint8]) -> Signature:

@@ -86,9 +86,9 @@ def test_segments_of_pictures_are_those_of_the_sound_to_the_frame(
             for second in range(15):
                 # What is heard in the middle of the second, and the frame that is shown at its start.
                 heard = read_tone(samples[second * 16_000 : (second + 1) * 16_000].astype(np.float64), 16_000)
-                seen = numbers[second * 5] / FPS
+                shown_s = numbers[second * 5] / FPS
                 assert heard - 0.5 == pytest.approx(clip.start_s + second, abs=0.02)
-                assert 0 <= clip.start_s + second - seen < 1 / FPS + 1e-6
+                assert 0 <= clip.start_s + second - shown_s < 1 / FPS + 1e-6
 
 
 def test_vectors_are_those_of_transformers_on_frames_decoded_otherwise(clocked: Path, small_clip: Path) -> None:
@@ -130,9 +130,9 @@ def test_one_video_s_vectors_do_not_depend_on_who_is_beside_it(clocked: Path, sm
 def test_a_video_that_ends_early_or_is_too_short_is_excluded(clocked: Path, small_clip: Path) -> None:
     feature = clip_of(small_clip)
     store = Store(str(clocked))
-    with pytest.raises(ExcludedError, match="too_short: one.mp4: 14.00 s; at least 15 s"):
+    with pytest.raises(ExcludedError, match=r"too_short: one\.mp4: 14\.00 s; at least 15 s"):
         feature.clips(store, MediaRef("t", "one.mp4", 0.0, 14.0))
-    with pytest.raises(ExcludedError, match="truncated: one.mp4: the pictures end at 40.00 s"):
+    with pytest.raises(ExcludedError, match=r"truncated: one\.mp4: the pictures end at 40\.00 s"):
         feature.clips(store, MediaRef("t", "one.mp4", 0.0, 60.0))
     with pytest.raises(ExcludedError, match="no_video_stream"):
         feature.clips(store, MediaRef("t", "sound.webm"))

@@ -53,19 +53,24 @@ class Server:
                 first = sum(seen == name for seen, _ in outer.seen) == 0
                 outer.seen.append((name, asked))
                 if name == GONE:
-                    return self._send(404, b"no such thing", "text/plain")
+                    self._send(404, b"no such thing", "text/plain")
+                    return
                 if name == BUSY and first:
-                    return self._send(429, b"slow down", "text/plain", {"Retry-After": "0"})
+                    self._send(429, b"slow down", "text/plain", {"Retry-After": "0"})
+                    return
                 if name == DOWN and outer.broken:
-                    return self._send(503, b"later", "text/plain")
+                    self._send(503, b"later", "text/plain")
+                    return
                 if name == SLOW and first:
                     time.sleep(1.5)
                 if name == HANGS:
                     time.sleep(3.0)
                 if name == PAGE:
-                    return self._send(200, b"<html><title>Hello</title><p>words</p></html>", "text/html")
+                    self._send(200, b"<html><title>Hello</title><p>words</p></html>", "text/html")
+                    return
                 if name == TEXT:
-                    return self._send(200, b"only words\n" * 500, "video/mp4")
+                    self._send(200, b"only words\n" * 500, "video/mp4")
+                    return
                 body = video * (3 if name in (LARGE, UNSIZED) else 1)
                 start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
                 status = 206 if asked else 200

@@ -10,6 +10,7 @@ import pytest
 from pipelines.synthesis.videos import KINDS, encode_video, plan_video
 from pipelines.videos.examine import examine
 from pipelines.videos.scenes import apart, gradual_changes, longest_scene
+from pipelines.videos.thumbnails import FOR_DECODING, Streams, streams_of, thumbnails
 
 Made = Callable[..., Path]
 SEEDS = 4
@@ -56,6 +57,27 @@ def test_what_stays_and_what_leaves_of_44_videos(made: Made) -> None:
     assert min(precision["music_video"], precision["long_scene"]) >= 0.93, precision
     assert min(recall["fades"], recall["dissolves"]) >= 0.85, recall
     assert min(precision["fades"], precision["dissolves"]) >= 0.8, precision
+
+
+def test_of_a_video_that_costs_too_much_parts_are_enough(tmp_path: Path) -> None:
+    for kind, wanted in (
+        ("music_video", "music_video"),
+        ("long_scene", "long_scene"),
+        ("slide_show", "slide_show"),
+    ):
+        path = tmp_path / f"{kind}.mp4"
+        plan = plan_video(kind, 7, 60.0, FPS, SIZE)
+        encode_video(plan, path, sound_codec="flac", keyframes_s=3.0)
+        whole, parts = Streams(), Streams()
+        every = list(thumbnails(path, 1, whole))
+        share = 0.3
+        some = list(thumbnails(path, 1, parts, max_cost=share / FOR_DECODING * streams_of(path).cost()))
+        # A keyframe of each group of 3 s that is left out is looked at all the same.
+        assert len(every) * share < len(some) < len(every) * (share + 0.2)
+        assert any(gap for *_, gap in some) and not any(gap for *_, gap in every)
+        assert parts.video_s == whole.video_s and parts.audio_s == whole.audio_s
+        cost = share / FOR_DECODING * streams_of(path).cost()
+        assert looked_at(path, frame_skip=1, max_cost=cost)["kind"] == wanted
 
 
 def test_a_long_scene_is_told_with_its_place(made: Made) -> None:
