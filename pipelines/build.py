@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipelines.directory import only_build, remove_work, require_ours
 from pipelines.engine import Engine
 from pipelines.features.base import feature_of
-from pipelines.features.media import SourceMedia
+from pipelines.features.media import Media, SourceMedia
 from pipelines.features.stage import FeatureStage
 from pipelines.progress import Reporter
 from pipelines.recordings.stage import recordings_stages
@@ -22,6 +22,9 @@ from pipelines.splits.stage import SplitsStage
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.tags.stage import TagsStage
 from pipelines.task_runner import forget_tasks
+from pipelines.videos.media import VideoMedia
+from pipelines.videos.place import VideoPlace
+from pipelines.videos.stage import VideosStage
 from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 from schemas.manifest import Manifest
@@ -100,12 +103,19 @@ def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) ->
         request.out, request.base, request.engine, reporter, trust_stamps=not request.check, dry_run=dry_run
     )
     source = cls(settings, context)
-    media = SourceMedia(source)
+    videos = manifest.videos
+    made: list[Stage] = []
+    media: Media = SourceMedia(source)
+    if videos is not None:
+        place = VideoPlace(videos, request.base, request.out)
+        media = VideoMedia(place)
+        made = [VideosStage(place, request.where)] if videos.at_hand else []
     recordings = recordings_stages(features, request.where)
     stages = [
         SourceStage(source),
-        TagsStage(),
-        SplitsStage(recordings=bool(recordings)),
+        *made,
+        TagsStage(videos=bool(made)),
+        SplitsStage(recordings=bool(recordings), videos=bool(made)),
         *recordings,
         *(FeatureStage(feature, feature.media(media, request.base)) for feature in features),
     ]
@@ -185,6 +195,7 @@ def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) ->
                 why = (
                     f"{len(again)} of {len(entry.files)} files lack tracks that are tried again: {shown(again, 2)}"
                 )
+            why = why or stage.unfinished(context)
         planned.append(Planned(stage, digest, stage.name in selected, not why, lost, why))
     return planned
 
@@ -251,11 +262,20 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         context.receipt = _valid_part(receipt, planned).model_copy(update=named)
         if context.receipt != found:
             context.receipt.write(out)
-        for item in to_do:
+        waiting = list(to_do)
+        while waiting:
+            item = waiting.pop(0)
             for path in item.lost:  # what is there and is not what the receipt says would only be taken again
                 out.remove(path)
             reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
-            _commit(item, item.stage.run(context), context, planned)
+            result = item.stage.run(context)
+            if item.stage.gathers:
+                planned = plan(stages, context, request.only)
+                context.receipt = _valid_part(context.receipt, planned)
+                place = next(n for n, again in enumerate(planned) if again.stage is item.stage)
+                item = planned[place]
+                waiting = [again for again in planned[place + 1 :] if again.selected and not again.stands]
+            _commit(item, result, context, planned)
         if not to_do:
             _mend_exclusions(context, planned)
         return Build(context.receipt, rows, bool(to_do))

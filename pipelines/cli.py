@@ -77,10 +77,8 @@ def _from_here(manifest: str, settings: Sequence[str]) -> list[str]:
     from schemas.manifest import FEATURE_LOCATION_KEYS, load_manifest
 
     loaded, where, _ = load_manifest(manifest, settings)
-    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS} | {
-        "splits.keep",
-        "exclude",
-    }
+    keys = {f"source.{key}" for key in source_class(loaded.source, where)[0].LOCATION_KEYS}
+    keys |= {"exclude", "splits.keep", "videos.local", "videos.folder", "videos.cookies"}
     keys |= {f"features.{name}.{key}" for name in loaded.features for key in FEATURE_LOCATION_KEYS}
     made = []
     for setting in settings:

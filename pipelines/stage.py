@@ -69,11 +69,14 @@ class Stage(ABC):
         name: as in the receipt.
         version: raised when the output for the same input changes.
         after: the stages whose output it reads.
+        gathers: whether its run brings in what its own `settings` depend on (downloads), so that the plan of what
+            comes after it is made anew when it has run.
     """
 
     name: str
     version: int
     after: tuple[str, ...] = ()
+    gathers: bool = False
 
     @abstractmethod
     def settings(self, context: BuildContext) -> Any:
@@ -89,6 +92,10 @@ class Stage(ABC):
     @abstractmethod
     def run(self, context: BuildContext) -> StageResult:
         """Make the stage's files."""
+
+    def unfinished(self, context: BuildContext) -> str:
+        """Why it is to be run again though nothing has changed (what failed may come right now); else nothing."""
+        return ""
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         """One line for the plan: what will be made, counts and bytes where they can be known before."""

@@ -105,6 +105,77 @@ class SplitsSection(Section):
         return normalised_ratios(ratios)
 
 
+class VideoFilterSection(Section):
+    """Which videos stay (VCMR 4.1), and by what the others are told apart; see `pipelines.videos.kinds`."""
+
+    detector: Literal["content", "adaptive", "histogram", "hash"] = Field(
+        default="content", description="PySceneDetect's detector of cuts"
+    )
+    threshold: float | None = Field(default=None, gt=0, description="the detector's; null is its own default")
+    gradual: bool = Field(default=True, description="find dissolves and fades too, which no detector of cuts sees")
+    frame_skip: int = Field(
+        default=2, ge=0, le=25, description="frames left out between two that are looked at; 0 decodes every frame"
+    )
+    max_cost: float = Field(
+        default=0.05,
+        gt=0,
+        description="share of its length that a video may take on one core; dearer ones in parts",
+    )
+    min_scene_s: float = Field(default=0.5, ge=0, description="cuts nearer to each other are one")
+    max_scene_s: float = Field(default=30.0, gt=0, description="a video with a longer scene leaves")
+    max_mismatch_s: float = Field(default=2.0, gt=0, description="between the lengths of sound and pictures")
+    max_black_share: float = Field(default=0.5, gt=0, le=1, description="of the frames")
+    max_static_share: float = Field(
+        default=0.7, gt=0, le=1, description="of the steps from frame to frame in which nothing moves"
+    )
+
+
+class VideosSection(Section):
+    """Where music videos come from. Nothing is downloaded unless `download` says so."""
+
+    local: str | None = Field(default=None, description="a folder of videos that are there, named by their ids")
+    download: bool = Field(default=False, description="fetch what is not in `folder` yet")
+    folder: str | None = Field(default=None, description="of downloads; null is `videos` below the dataset")
+    url: str = Field(default="https://www.youtube.com/watch?v={id}", description="the address of a video")
+    max_height: int = Field(default=360, ge=16, description="pixels of a fetched video, at most")
+    max_duration_s: float = Field(default=900.0, gt=0, description="a longer video leaves")
+    max_bytes: int = Field(default=500_000_000, gt=0, description="of a fetched file")
+    retries: int = Field(default=4, ge=0, le=100, description="after a failure that may pass")
+    backoff_s: float = Field(default=2.0, ge=0, description="before the first retry; each next waits twice as long")
+    pause_s: float = Field(default=1.0, ge=0, description="between two videos of one connection")
+    at_once: int = Field(default=1, ge=1, le=16, description="videos fetched side by side")
+    bytes_a_second: int | None = Field(default=None, gt=0, description="of all connections together, at most")
+    timeout_s: float = Field(default=20.0, gt=0, description="for an answer of the server")
+    limit_s: float = Field(default=1800.0, gt=0, description="for one attempt at one video")
+    cookies: str | None = Field(default=None, description="a cookies.txt in Netscape's format")
+    proxy: str | None = Field(default=None, description="an address such as socks5://HOST:PORT")
+    allow_private: bool = Field(default=False, description="let addresses lead into private networks")
+    filter: VideoFilterSection = VideoFilterSection()
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_place_for_the_id(cls, url: str) -> str:
+        if url.count("{id}") != 1 or not url.startswith(("https://", "http://")):
+            raise ValueError("write an http(s) address with {id} once, where the id goes")
+        return url
+
+    @model_validator(mode="after")
+    def _one_place(self) -> VideosSection:
+        if self.local is not None and self.download:
+            raise ValueError("local and download exclude each other; leave one out")
+        return self
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether there are videos, or will be."""
+        return self.local is not None or self.download
+
+
+# Where videos lie, how they are fetched and as whom change no byte, and the last are nobody's business.
+VIDEO_LOCATION_KEYS = frozenset(
+    {"local", "download", "folder", "retries", "backoff_s", "pause_s", "at_once", "bytes_a_second", "timeout_s"}
+    | {"limit_s", "cookies", "proxy", "allow_private"}
+)
 FEATURE_LOCATION_KEYS = frozenset({"path"})
 
 
@@ -145,6 +216,7 @@ class Manifest(Section):
     exclude: str | None = Field(
         default=None, description="a CSV or Parquet list of known-bad tracks: track_id, and reason and detail"
     )
+    videos: VideosSection | None = Field(default=None, description="music videos: sound and pictures of a track")
     tags: TagsSection = TagsSection()
     captions: CaptionsSection = CaptionsSection()
     splits: SplitsSection = SplitsSection()
@@ -160,6 +232,10 @@ class Manifest(Section):
     def recipe(self, without: Iterable[str] = ()) -> dict[str, Any]:
         """The manifest as JSON, less what says where things lie; `without` names such keys of the source."""
         content = self.model_dump(mode="json", exclude={"exclude"})
+        if content["videos"] is None:  # what has none is the recipe that it was before there were any
+            del content["videos"]
+        else:
+            content["videos"] = {k: v for k, v in content["videos"].items() if k not in VIDEO_LOCATION_KEYS}
         content["features"] = {
             name: {k: v for k, v in section.items() if k not in FEATURE_LOCATION_KEYS}
             for name, section in content["features"].items()

@@ -42,6 +42,24 @@ class Reason(StrEnum):
     CONTAMINATED = "contaminated"
     LONG_SCENE = "long_scene"
     UNAVAILABLE = "unavailable"
+    INVALID_ID = "invalid_id"
+    PRIVATE = "private"
+    REMOVED = "removed"
+    REGION_LOCKED = "region_locked"
+    AGE_RESTRICTED = "age_restricted"
+    TOO_LONG = "too_long"
+    TOO_LARGE = "too_large"
+    NOT_VIDEO = "not_video"
+    NETWORK = "network"
+    RATE_LIMITED = "rate_limited"
+    PRIVATE_ADDRESS = "private_address"
+    STILL_IMAGE = "still_image"
+    LYRIC_VIDEO = "lyric_video"
+    SLIDE_SHOW = "slide_show"
+    BLACK_FRAMES = "black_frames"
+    NO_VIDEO_STREAM = "no_video_stream"
+    NO_AUDIO_STREAM = "no_audio_stream"
+    LENGTH_MISMATCH = "length_mismatch"
 
     @property
     def meaning(self) -> str:
@@ -89,4 +107,22 @@ _MEANINGS: dict[Reason, str] = {
     Reason.CONTAMINATED: "the track is in another dataset that this one must stay apart from",
     Reason.LONG_SCENE: "a scene of the video lasts longer than the recipe allows",
     Reason.UNAVAILABLE: "the video could not be fetched",
+    Reason.INVALID_ID: "not an id of a video: eleven letters, digits, - and _",
+    Reason.PRIVATE: "only those whom its maker lets in may see the video",
+    Reason.REMOVED: "the video is gone",
+    Reason.REGION_LOCKED: "the video may not be seen from here",
+    Reason.AGE_RESTRICTED: "the video asks for an account that says how old one is",
+    Reason.TOO_LONG: "the video is longer than the recipe allows",
+    Reason.TOO_LARGE: "the file is larger than the recipe allows",
+    Reason.NOT_VIDEO: "what stands at the address is no video",
+    Reason.NETWORK: "the connection failed; the next build tries again",
+    Reason.RATE_LIMITED: "the server asked for fewer requests; the next build tries again",
+    Reason.PRIVATE_ADDRESS: "the address leads into a private network",
+    Reason.STILL_IMAGE: "one picture that hardly moves",
+    Reason.LYRIC_VIDEO: "a picture that stands still while small parts of it, as text, come and go",
+    Reason.SLIDE_SHOW: "pictures that stand still, one after the other",
+    Reason.BLACK_FRAMES: "more black frames than the recipe allows",
+    Reason.NO_VIDEO_STREAM: "the file has no pictures",
+    Reason.NO_AUDIO_STREAM: "the file has no sound",
+    Reason.LENGTH_MISMATCH: "sound and pictures are not equally long",
 }

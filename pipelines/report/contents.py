@@ -43,7 +43,7 @@ class TableInfo:
         return [
             {
                 "name": field.name,
-                "type": str(field.type).replace("list<element: string>", "list<string>"),
+                "type": f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else str(field.type),
                 "nullable": field.nullable,
                 "description": (field.metadata or {}).get(b"description", b"").decode(),
             }

@@ -20,6 +20,7 @@ from pipelines.report.clips import ShownClip, draw_clips, sample_clips, sampled_
 from pipelines.report.contents import Contents, FeatureInfo, read_contents
 from pipelines.report.figures import CATEGORIES
 from pipelines.report.runs import RunResult, read_runs
+from pipelines.report.storyboards import read_storyboards
 from pipelines.report.words import one_line, percent, shorten, thousands
 from pipelines.stage import human_bytes
 from schemas.store import Store
@@ -79,6 +80,7 @@ def page_text(
         **_tags(contents),
         **_splits(contents, schemes),
         "elsewhere": summary.elsewhere(audit),
+        "storyboards": read_storyboards(out, contents),
         **_durations(contents),
         "clips": clips,
         "sample": [] if any(shown for _, shown in clips) else _sample(contents),

@@ -13,6 +13,7 @@ from pipelines.splits.apart import contaminated, digest_of_others, other_dataset
 from pipelines.splits.keep import kept_digest, read_kept
 from pipelines.splits.pairs import pairs_of_schemes
 from pipelines.stage import BuildContext, Stage, StageResult, written
+from pipelines.videos.kept import only_kept
 from schemas.manifest import split_order
 from schemas.reasons import Reason
 from schemas.receipt import FunnelStep
@@ -26,8 +27,9 @@ class SplitsStage(Stage):
     name = "splits"
     version = 4
 
-    def __init__(self, *, recordings: bool = False) -> None:
+    def __init__(self, *, recordings: bool = False, videos: bool = False) -> None:
         self.after = ("tags", "recordings") if recordings else ("tags",)
+        self._videos = videos
 
     def settings(self, context: BuildContext) -> Any:
         manifest = context.manifest
@@ -65,6 +67,8 @@ class SplitsStage(Stage):
         listed = [_scheme_rows(scheme, fold, tracks.ids, splits) for scheme, fold, splits in found.schemes]
         if out.exists(PUBLISHED.filename):
             published = PUBLISHED.read(out)
+            if self._videos:
+                published = only_kept(published, out)
             listed.append(published.append_column("fold", pa.array(np.zeros(published.num_rows, np.int32))))
         names = [field.name for field in SPLITS.schema]
         table = pa.concat_tables([part.select(names).cast(SPLITS.schema) for part in listed])

@@ -28,6 +28,7 @@ from pipelines.tags.steps import (
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
+from pipelines.videos.kept import only_kept
 from schemas.coded import coded, compact, decoded, distinct_numbers
 from schemas.digests import digest_of
 from schemas.manifest import TagsSection
@@ -45,7 +46,12 @@ class TagsStage(Stage):
 
     name = "tags"
     version = 3
-    after = ("source",)
+    after: tuple[str, ...] = ("source",)
+
+    def __init__(self, *, videos: bool = False) -> None:
+        self._videos = videos
+        if videos:
+            self.after = ("source", "videos")
 
     def settings(self, context: BuildContext) -> Any:
         manifest = context.manifest
@@ -62,7 +68,8 @@ class TagsStage(Stage):
         if settings.min_tracks_per_split is not None:
             require_published(published)
         entry = context.receipt.stages["source"]
-        digest = digest_of([self.version, entry.digest, self.settings(context)])
+        videos = [context.receipt.stages["videos"].digest] if self._videos else []
+        digest = digest_of([self.version, entry.digest, self.settings(context), *videos])
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
         rules, taxonomy_rules = load_rules(settings.rules), load_taxonomy(settings.rules)
@@ -84,6 +91,8 @@ class TagsStage(Stage):
             last.append(_step(step, kept, _distinct(kept, "tag")))
 
         tracks = TRACKS.read(out, ["track_id", "artist_id", "title"])
+        if self._videos:
+            tracks = only_kept(tracks, out)
         labels, captioned = _labels(context, tracks, kept, {group.tag: group.category for group in groups})
         vocabulary = _tags(groups, kept, tracks)
         in_use = set(vocabulary.column("tag").to_pylist())
@@ -116,7 +125,7 @@ class TagsStage(Stage):
     def _pass(self, context: BuildContext, kind: str, digest: str) -> dict[str, dict[str, Any]]:
         units = unit_count(context.out)
         tasks = [Task(f"{kind}-{n:05d}", f"{digest}-{kind}-{n}", {"unit": n}) for n in range(units)]
-        shared = {"settings": context.manifest.tags.model_dump(mode="json")}
+        shared = {"settings": context.manifest.tags.model_dump(mode="json"), "videos": self._videos}
         work = TaskSet("tags", f"pipelines.tags.stage:{kind}_unit", tasks, shared, side_by_side=True)
         return run_tasks(work, context.out, context.engine, context.reporter)
 
@@ -131,7 +140,7 @@ _PAIRS = pa.schema([("track_id", _CODED), ("tag", _CODED)])
 def count_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     """Steps 1 to 3 on one unit, and how many tracks carry each tag."""
     settings = TagsSection.model_validate(context.shared["settings"])
-    unit = cleaned_unit(context.out, spec["unit"], settings)
+    unit = cleaned_unit(context.out, spec["unit"], settings, videos=context.shared["videos"])
     parts = {
         "annotations": unit.annotations.select(["track_id", "raw_tag"]),
         "counts": count_tags(unit.annotations),

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipelines.sources.artists import artist_key
 from pipelines.tags.rules import load_taxonomy
 from pipelines.tags.steps import drop_artist_names, drop_low_scores, drop_overtagged, keep_listened
+from pipelines.videos.kept import only_kept
 from schemas.coded import coded, in_one_dictionary
 from schemas.manifest import TagsSection
 from schemas.store import Store
@@ -80,9 +81,15 @@ class CleanedUnit:
     reached: pa.Table
 
 
-def cleaned_unit(out: Store, number: int, settings: TagsSection) -> CleanedUnit:
-    """Steps 1 to 3 on one unit."""
+def cleaned_unit(out: Store, number: int, settings: TagsSection, *, videos: bool = False) -> CleanedUnit:
+    """Steps 1 to 3 on one unit.
+
+    Args:
+        videos: whether only what is said of the videos that stay counts.
+    """
     annotations = read_unit(out, number)
+    if videos:
+        annotations = only_kept(annotations, out)
     counter = _StepCounter(annotations)
     if out.exists(LISTENED.filename):
         annotations = keep_listened(annotations, LISTENED.read(out).column("track_id").combine_chunks())

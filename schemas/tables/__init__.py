@@ -19,15 +19,19 @@ from schemas.tables.published import PUBLISHED
 from schemas.tables.published_pairs import PUBLISHED_PAIRS
 from schemas.tables.recordings import RECORDINGS
 from schemas.tables.splits import SPLITS
+from schemas.tables.storyboards import STORYBOARDS
 from schemas.tables.tags import TAGS
 from schemas.tables.targets import TARGETS
 from schemas.tables.taxonomy import TAXONOMY
 from schemas.tables.tracks import TRACKS
+from schemas.tables.videos import VIDEOS
 
 TABLES: dict[str, TableSchema] = {
     table.name: table
     for table in (
         TRACKS,
+        VIDEOS,
+        STORYBOARDS,
         ANNOTATIONS,
         TAXONOMY,
         CAPTIONS,
@@ -66,9 +70,11 @@ __all__ = [
     "PUBLISHED_PAIRS",
     "RECORDINGS",
     "SPLITS",
+    "STORYBOARDS",
     "TABLES",
     "TAGS",
     "TARGETS",
     "TAXONOMY",
     "TRACKS",
+    "VIDEOS",
 ]

@@ -1,0 +1,116 @@
+"""Child processes that do what may hang, die or eat memory; each loss costs one call and not the run."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+
+class ChildError(Exception):
+    """A call that came to no end: how the child died, or that it was ended for taking too long."""
+
+
+class _Child:
+    """One process."""
+
+    def __init__(self) -> None:
+        # The package is found there as it is here, however this process came to find it.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.videos.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def call(self, line: bytes, limit_s: float) -> Mapping[str, Any]:
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ChildError("it has no pipes")
+        deadline = time.monotonic() + limit_s
+        answer = bytearray()
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+            while not answer.endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
+                    self.end()
+                    raise ChildError(f"no end within {limit_s:g} s")
+                part = os.read(self._process.stdout.fileno(), 1 << 20)
+                if not part:
+                    break
+                answer += part
+        except BrokenPipeError:
+            answer.clear()
+        if not answer.endswith(b"\n"):
+            raise ChildError(self._how_it_died())
+        return cast(Mapping[str, Any], json.loads(answer))
+
+    def _how_it_died(self) -> str:
+        self.end()
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process ended with {code}"
+
+    def end(self) -> None:
+        """End it, and whatever it started, now."""
+        if self._process.poll() is None:
+            try:
+                self._process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class Children:
+    """Processes that wait for calls: as many as calls were made side by side. Safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+
+    def call(self, function: str, request: Any, limit_s: float) -> Any:
+        """What `package.module:name` returns for a request; both are JSON.
+
+        Raises:
+            ChildError: it took longer than `limit_s`, died, or raised.
+        """
+        with self._lock:
+            child = self._idle.pop() if self._idle else _Child()
+        line = json.dumps({"function": function, "request": request}).encode() + b"\n"
+        try:
+            answer = child.call(line, limit_s)
+        except BaseException:
+            child.end()
+            raise
+        with self._lock:
+            self._idle.append(child)
+        if "error" in answer:
+            raise ChildError(str(answer["error"]))
+        return answer["result"]
+
+    def end(self) -> None:
+        """End those that wait."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.end()
+
+
+CHILDREN = Children()
+atexit.register(CHILDREN.end)

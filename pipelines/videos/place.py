@@ -1,0 +1,66 @@
+"""Where the videos of a dataset lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.locations import store_at
+from schemas.errors import UsageError
+from schemas.manifest import VideosSection
+from schemas.store import Store
+
+FOLDER = "videos"
+WAY_OUT = "set videos.local=DIR or videos.download=true, or build with --only tags,splits"
+
+
+@dataclass(frozen=True)
+class VideoPlace:
+    """The folder of the videos.
+
+    Attributes:
+        base: the folder that relative paths in the manifest start from; None for the working directory.
+        out: the dataset directory.
+    """
+
+    section: VideosSection
+    base: Path | None
+    out: Store
+
+    def store(self) -> Store | None:
+        """The folder, or None when the manifest names no videos.
+
+        Raises:
+            UsageError: there is no such folder, or it is not one of this machine.
+        """
+        section = self.section
+        if section.local is not None:
+            store = store_at(section.local, self.base, "videos.local")
+            if not store.is_local:
+                raise UsageError(f"videos.local: {store.root} is no folder of this machine; copy the videos to one")
+            return store
+        if not section.download:
+            return None
+        if section.folder is None and not self.out.is_local:
+            raise UsageError(f"videos.folder: {self.out.root} cannot hold downloads; set videos.folder=DIR")
+        if section.folder is None:
+            return Store(f"{self.out.root.rstrip('/')}/{FOLDER}")
+        path = Path(section.folder).expanduser()
+        store = Store(str(path if path.is_absolute() or self.base is None else self.base / path))
+        if not store.is_local or "://" in section.folder:
+            raise UsageError(f"videos.folder: {section.folder} is no folder of this machine")
+        return store
+
+    def cookies(self) -> Path | None:
+        """The file of cookies.
+
+        Raises:
+            UsageError: it is not there.
+        """
+        if self.section.cookies is None:
+            return None
+        path = Path(self.section.cookies).expanduser()
+        path = path if path.is_absolute() or self.base is None else self.base / path
+        if not path.is_file():
+            raise UsageError("videos.cookies: there is no such file")
+        return path

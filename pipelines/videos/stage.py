@@ -1,0 +1,231 @@
+"""The stage of music videos: tracks -> files -> those that are music videos, with their scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.sources.file_digests import digests_of
+from pipelines.stage import BuildContext, Stage, StageResult, shown, written
+from pipelines.task_runner import run_tasks
+from pipelines.tasks import Task, TaskSet
+from pipelines.videos.fetch import Fetcher
+from pipelines.videos.files import VideoFiles, files_by_id
+from pipelines.videos.place import WAY_OUT, VideoPlace
+from pipelines.videos.storyboards import draw_storyboards
+from schemas.digests import digest_of
+from schemas.errors import DataError, UsageError
+from schemas.reasons import Reason
+from schemas.receipt import FunnelStep
+from schemas.store import Store
+from schemas.tables import EXCLUSIONS, STORYBOARDS, TRACKS, VIDEOS
+from schemas.tables.videos import KEPT
+
+VIDEOS_PER_TASK = 8
+EXAMINE_VERSION = 1
+_LEAST_LIMIT_S, _LIMIT_SHARE = 60.0, 0.5
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The videos at hand: their files and the files' digests; and why the others are not."""
+
+    files: Mapping[str, VideoFiles]
+    digests: Mapping[str, str]
+    missing: Mapping[str, tuple[Reason, str]]
+
+
+class VideosStage(Stage):
+    """Fetches what is to be fetched, looks through every video once, and says which stay."""
+
+    name = "videos"
+    version = 1
+    after = ("source",)
+
+    def __init__(self, place: VideoPlace, where: str) -> None:
+        self._place = place
+        self._where = where
+        self.gathers = True
+
+    @cached_property
+    def _store(self) -> Store:
+        store = self._place.store()
+        if store is None:
+            raise UsageError(f"{self._where}: there are no videos; {WAY_OUT}")
+        return store
+
+    @cached_property
+    def _fetcher(self) -> Fetcher | None:
+        return Fetcher(self._place, self._store) if self._place.section.download else None
+
+    def settings(self, context: BuildContext) -> Any:
+        return {**self._request(), "version": EXAMINE_VERSION, "inputs": digest_of(self._inputs(context))}
+
+    def _request(self) -> dict[str, Any]:
+        section = self._place.section
+        return {"filter": section.filter.model_dump(mode="json"), "max_duration_s": section.max_duration_s}
+
+    def _inputs(self, context: BuildContext) -> Any:
+        if context.receipt.stages.get("source") is None or not context.out.exists(TRACKS.filename):
+            return None
+        found = self._found(context)
+        files = [
+            [track, files.audio, files.video, [found.digests[path] for path in files.paths]]
+            for track, files in sorted(found.files.items())
+        ]
+        return [files, sorted([track, str(reason)] for track, (reason, _) in found.missing.items())]
+
+    def preflight(self, context: BuildContext) -> None:
+        import scenedetect  # noqa: F401 - what is missing is missed here, not at the first video
+
+        if self._fetcher is not None:
+            self._fetcher.require_usable()
+        elif not files_by_id(self._store.list()):
+            raise UsageError(f"videos.local: {self._store.root} holds no videos named by their ids, such as ID.mp4")
+
+    def unfinished(self, context: BuildContext) -> str:
+        if self._fetcher is None or not context.out.exists(TRACKS.filename):
+            return ""
+        waiting = self._fetcher.waiting(_ids(context.out))
+        return f"{len(waiting)} videos are not fetched yet, such as {shown(waiting, 1)}" if waiting else ""
+
+    def run(self, context: BuildContext) -> StageResult:
+        out, section = context.out, self._place.section
+        if self._fetcher is not None:
+            self._fetcher.fetch(_ids(out), context.reporter)
+        found = self._found(context)
+        if not found.files:
+            raise DataError(f"videos: none of {len(found.missing)} is there; {_first(found.missing)}")
+        settings = digest_of([self.version, EXAMINE_VERSION, self._request()])
+        rows = self._examined(context, found, settings)
+        kept = [row["track_id"] for row in rows if row["kind"] == KEPT]
+        if not kept:
+            first = next(row for row in rows)
+            told = f"{first['track_id']}: {first['kind']}: {first['detail']}"
+            raise DataError(f"videos: none of {len(rows)} stays; the first is {told}; see videos.filter")
+        boards = draw_storyboards(self._store, rows)
+        made = {
+            VIDEOS.filename: VIDEOS.write(out, VIDEOS.from_rows(rows), {"settings": settings}),
+            STORYBOARDS.filename: STORYBOARDS.write(out, STORYBOARDS.from_rows(boards)),
+        }
+        left = {row["track_id"]: (row["kind"], row["detail"]) for row in rows if row["kind"] != KEPT}
+        left |= {track: (str(reason), detail) for track, (reason, detail) in found.missing.items()}
+        exclusions = [
+            {"id": track, "stage": self.name, "reason": reason, "detail": detail}
+            for track, (reason, detail) in left.items()
+        ]
+        hours = sum(row["duration_s"] for row in rows if row["kind"] == KEPT) / 3600
+        notes = [f"{len(kept)} videos of {hours:,.1f} hours; scenes by PySceneDetect's {section.filter.detector}"]
+        return StageResult(
+            written(out, made),
+            _funnel(out, [row["track_id"] for row in rows], kept),
+            notes,
+            EXCLUSIONS.from_rows(exclusions),
+        )
+
+    def _found(self, context: BuildContext) -> _Found:
+        """What is there for each track."""
+        tracks = TRACKS.read(context.out, ["track_id", "audio_uri", "video_uri"]).to_pylist()
+        store, fetcher = self._store, self._fetcher
+        listed = [] if not store.root_exists() else store.list()
+        paths = {info.path for info in listed}
+        # The folder may hold the dataset, or the dataset the folder: what builds leave there is no video.
+        by_id = files_by_id(info for info in listed if not info.path.startswith(".work/"))
+        files: dict[str, VideoFiles] = {}
+        missing: dict[str, tuple[Reason, str]] = {}
+        for row in tracks:
+            track, audio, video = row["track_id"], row["audio_uri"], row["video_uri"]
+            if fetcher is not None:
+                outcome = fetcher.outcome(track)
+                if isinstance(outcome, VideoFiles):
+                    files[track] = outcome
+                else:
+                    missing[track] = outcome
+            elif video in paths:
+                files[track] = VideoFiles(audio if audio in paths else video, video)
+            elif (named := by_id.get(track) or by_id.get(video or "")) is not None:
+                files[track] = named
+            else:
+                missing[track] = (Reason.MISSING_FILE, "videos.local has no file of that name")
+        for track, named in list(files.items()):
+            if not all(store.inside(path) for path in named.paths):
+                del files[track]
+                missing[track] = (Reason.OUTSIDE_SOURCE, "a link that leads out of the folder of videos")
+        wanted = sorted({path for named in files.values() for path in named.paths})
+        return _Found(files, digests_of(store, wanted, trust_stamps=not context.check), missing)
+
+    def _examined(self, context: BuildContext, found: _Found, settings: str) -> list[dict[str, Any]]:
+        """A row of `videos` for each track that has files; what was looked through before is not again."""
+        known = _known(context.out, settings)
+        rows: list[dict[str, Any]] = []
+        fresh: list[dict[str, Any]] = []
+        for track, files in sorted(found.files.items()):
+            row: dict[str, Any] = {"track_id": track, "audio_uri": files.audio, "video_uri": files.video}
+            for kind, path in (("audio", files.audio), ("video", files.video)):
+                row[f"{kind}_sha256"] = None if path is None else found.digests[path]
+            before = known.get(_key(row))
+            if before is None:
+                fresh.append(row)
+            else:
+                rows.append({**before, **row})
+        tasks = []
+        for start in range(0, len(fresh), VIDEOS_PER_TASK):
+            some = fresh[start : start + VIDEOS_PER_TASK]
+            digest = digest_of([settings, [[row["track_id"], *_key(row)] for row in some]])
+            spec = {"videos": [[row["track_id"], row["audio_uri"], row["video_uri"]] for row in some]}
+            tasks.append(Task(digest[:24], digest, spec, len(some)))
+        limit = max(_LEAST_LIMIT_S, _LIMIT_SHARE * self._place.section.max_duration_s)
+        shared = {"root": self._store.root, "request": self._request(), "limit_s": limit}
+        work = TaskSet(self.name, "pipelines.videos.examine_task:examine_videos", tasks, shared)
+        seen: dict[str, Any] = {}
+        for result in run_tasks(work, context.out, context.engine, context.reporter).values():
+            seen.update(dict(result["videos"]))
+        return sorted(
+            [*rows, *({**seen[row["track_id"]], **row} for row in fresh)], key=lambda row: row["track_id"]
+        )
+
+    def expected(self, context: BuildContext, tracks: int | None) -> str:
+        fetched = "fetched and " if self._fetcher is not None else ""
+        return f"{tracks if tracks is not None else 'all'} videos {fetched}looked through"
+
+
+def _ids(out: Store) -> list[str]:
+    ids: list[str] = TRACKS.read(out, ["track_id"]).column("track_id").to_pylist()
+    return ids
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return row["audio_sha256"], row["video_sha256"]
+
+
+def _known(out: Store, settings: str) -> dict[tuple[str | None, str | None], dict[str, Any]]:
+    """What was found in files before, by the files' digests, with the same settings."""
+    if VIDEOS.meta(out).get("settings") != settings:
+        return {}
+    try:
+        return {_key(row): row for row in VIDEOS.read(out).to_pylist()}
+    except DataError:
+        return {}
+
+
+def _first(missing: Mapping[str, tuple[Reason, str]]) -> str:
+    track, (reason, detail) = min(missing.items())
+    return f"the first is {track}: {reason}: {detail}"
+
+
+def _funnel(out: Store, there: list[str], kept: list[str]) -> list[FunnelStep]:
+    tracks = TRACKS.read(out, ["track_id", "artist_id"])
+    steps = [_step("in the source", tracks)]
+    for name, ids in (("there", there), ("music videos", kept)):
+        steps.append(_step(name, tracks.filter(pc.is_in(tracks.column("track_id"), pa.array(ids, pa.string())))))
+    return steps
+
+
+def _step(name: str, tracks: pa.Table) -> FunnelStep:
+    artists = int(pc.count_distinct(tracks.column("artist_id")).as_py())
+    return FunnelStep(step=name, tracks=tracks.num_rows, artists=artists)

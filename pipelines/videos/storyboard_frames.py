@@ -1,0 +1,45 @@
+"""Small frames of one video as JPEG. For a child process: a decoder may die."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import av
+
+WIDTH = 160
+MOST_BYTES = 8_000
+_QUALITIES = (70, 50, 30, 15)
+
+
+def draw(request: dict[str, Any]) -> list[list[Any]]:
+    """The frames at some seconds of a video: [second, JPEG in base64] each."""
+    drawn: list[list[Any]] = []
+    with av.open(request["video"], "r") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for second in request["seconds"]:
+            if stream.time_base:
+                container.seek(int(second / stream.time_base), stream=stream, backward=True)
+            shown = None
+            for frame in container.decode(stream):
+                if shown is not None and frame.time is not None and frame.time > second:
+                    break
+                shown = frame
+            if shown is not None:
+                drawn.append([float(shown.time or 0.0), base64.b64encode(_jpeg(shown)).decode()])
+    return drawn
+
+
+def _jpeg(frame: av.VideoFrame) -> bytes:
+    height = max(2, round(frame.height * WIDTH / max(1, frame.width)))
+    image = frame.reformat(WIDTH, min(height, 2 * WIDTH), "rgb24").to_image()  # type: ignore[no-untyped-call]
+    data = b""
+    for quality in _QUALITIES:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, subsampling=2)
+        data = buffer.getvalue()
+        if len(data) <= MOST_BYTES:
+            break
+    return data
