@@ -3,8 +3,8 @@
 Haitsma and Kalker's sub-fingerprints (ISMIR 2002) with a longer window and a wider step: of 33 bands from 300 to
 2,000 Hz, whether the difference of neighbours rises or falls over 0.37 s. That is 32 bits every 93 ms, 2.3 kB for
 60 seconds; by the slope that `benchmarks/fingerprint.py` measures, a million tracks are 2.5 GB and are matched in
-under an hour of one core. Chromaprint's prints have fewer errors (0.01 to 0.05 on the median, and these 0.02 to 0.07),
-but its library is in no wheel; of 24 real tracks coded anew in five ways both find all but one of 13 s.
+under an hour of one core. Chromaprint's prints have fewer errors (medians of 0.01 to 0.05 where these have 0.02 to
+0.07), but its library is in no wheel; of 24 real tracks coded anew in five ways both find all but one of 13 s.
 """
 
 from __future__ import annotations
