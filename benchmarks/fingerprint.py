@@ -25,6 +25,7 @@ from rich.console import Console
 from benchmarks.music import WORK, real_music
 from benchmarks.result import Result
 from pipelines.features.base import Feature, feature_of
+from pipelines.features.decode import ExcludedError
 from pipelines.features.fingerprint import HOP_S, Fingerprint
 from pipelines.features.media import MediaRef
 from pipelines.features.quiet import quiet_decoders
@@ -37,6 +38,9 @@ SECONDS = 100
 MILLION = 1_000_000
 SCALES = (10_000, 20_000, 40_000)
 LIMIT = "speed 1 % up"
+LOUD = "12 dB up, clipped"
+# What is no aim, and what has lost its waveform.
+GOALS = {LIMIT: 0.0, LOUD: 0.9}
 Sound = npt.NDArray[np.float32]
 Change = Callable[[Sound, int], tuple[Sound, int]]
 
@@ -82,7 +86,7 @@ VARIANTS: Sequence[tuple[str, Change, str, tuple[str, int] | None]] = (
     ("Opus 48 kbit/s", resampled(48_000), "opus", ("libopus", 48_000)),
     ("22.05 kHz", resampled(22_050), "flac", None),
     ("12 dB down", level(-12), "flac", None),
-    ("12 dB up, clipped", level(12), "flac", None),
+    (LOUD, level(12), "flac", None),
     ("3.7 s off the start", trimmed(3.7, 0), "flac", None),
     ("8 s off the end", trimmed(0, 8), "flac", None),
     ("MP3, both ends off, 12 dB down", together(trimmed(3.7, 8), level(-12)), "mp3", ("libmp3lame", 64_000)),
@@ -110,11 +114,11 @@ def run() -> list[Result]:
     pieces = np.array([int(path.split("-")[0]) for path in paths])
     kinds = np.array([int(path.split("-")[1].partition(".")[0]) for path in paths])
     results = recalls(found, pieces, kinds)
-    wrong = (pieces[found.one] != pieces[found.other]) | (
-        (kinds[found.one] == OTHER_PART) != (kinds[found.other] == OTHER_PART)
-    )
-    right = len(wrong) - int(wrong.sum())
-    results.append(Result("precision of all pairs found", "all right", 100 * right / len(wrong), 100, 0.99, "%"))
+    of_two = pieces[found.one] != pieces[found.other]
+    elsewhere = ~of_two & ((kinds[found.one] == OTHER_PART) != (kinds[found.other] == OTHER_PART))
+    for name, wrong, goal in (("of one piece", of_two, 0.999), ("of the same seconds of it", elsewhere, 0.98)):
+        share = 100 * (1 - float(wrong.mean()))
+        results.append(Result(f"precision: pairs found that are {name}", "all right", share, 100, goal, "%"))
     mel = feature_of("mel", FeatureSection.model_validate({"kind": "log_mel", "preset": "ttmr"}), "benchmark")
     as_they_are = [path for path, kind in zip(paths, kinds.tolist(), strict=True) if kind == 0]
     cpu_of(mel, folder, as_they_are[:1])  # imports
@@ -163,8 +167,15 @@ def fingerprints(
     store = Store(str(folder))
     begun = time.process_time()
     with quiet_decoders():
-        found = [feature.clips(store, MediaRef(path, path))[0].data for path in paths]
+        found = [_of_one(feature, store, path) for path in paths]
     return found, (time.process_time() - begun) / len(paths)
+
+
+def _of_one(feature: Feature, store: Store, path: str) -> npt.NDArray[np.uint32]:
+    try:
+        return feature.clips(store, MediaRef(path, path))[0].data
+    except ExcludedError:  # clipped beyond use: it counts as not found
+        return np.empty(0, np.uint32)
 
 
 def cpu_of(feature: Feature, folder: Path, paths: Sequence[str]) -> float:
@@ -182,7 +193,7 @@ def recalls(found: Matches, pieces: npt.NDArray[np.int64], kinds: npt.NDArray[np
             continue
         copies = np.flatnonzero(kinds == kind).tolist()
         hits = sum(tuple(sorted((copy, original[int(pieces[copy])]))) in pairs for copy in copies)
-        goal = 0.0 if name == LIMIT else 0.99
+        goal = GOALS.get(name, 0.99)
         results.append(Result(f"recall: {name}", "all found", 100 * hits / len(copies), 100, goal, "%"))
     return results
 

@@ -2,7 +2,9 @@
 
 Haitsma and Kalker's sub-fingerprints (ISMIR 2002) with a longer window and a wider step: of 33 bands from 300 to
 2,000 Hz, whether the difference of neighbours rises or falls over 0.37 s. That is 32 bits every 93 ms, 2.3 kB for
-60 seconds. `benchmarks/fingerprint.py` measures it; chromaprint's library is in no wheel that could be asked for.
+60 seconds; by the slope that `benchmarks/fingerprint.py` measures, a million tracks are 2.5 GB and are matched in
+under an hour of one core. Chromaprint's prints have fewer errors (medians of 0.01 to 0.05 where these have 0.02 to
+0.07), but its library is in no wheel; of 24 real tracks coded anew in five ways both find all but one of 13 s.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ class FingerprintSettings(SoundSettings):
 
     Attributes:
         segments: what is listened to; one segment.
-        max_error: two tracks are one recording when at most this share of the bits differs where both sound. Of one
-            recording re-encoded 0.1 differ at most, of two recordings 0.48 at least (`benchmarks/fingerprint.py`).
+        max_error: two tracks are one recording when at most this share of the bits differs where both sound. Of
+            one recording coded anew 0.02 to 0.16 differ, of two recordings 0.48 and more, of one played 1 % faster
+            0.2 to 0.4 (`benchmarks/fingerprint.py`).
         min_overlap_s: seconds that both must have in common.
     """
 
