@@ -65,7 +65,7 @@ class Feature(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Called once in each process that calls `clips`, before it does."""
+        """Called once before `clips` is, in its process or in the one that it is forked from: start no thread."""
 
     @abstractmethod
     def clips(self, media: Store, ref: MediaRef) -> list[Clip]:

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -25,7 +24,7 @@ from typing import Any, NoReturn
 from pipelines.features.decode import ExcludedError
 from pipelines.features.media import MediaRef
 from pipelines.features.quiet import forward
-from pipelines.features.wire import receive, send
+from pipelines.features.wire import Patience, receive, send
 from schemas.errors import DataError, UsageError
 from schemas.reasons import Reason
 from schemas.shards import Clip
@@ -119,9 +118,8 @@ class Isolation:
         except OSError:
             return _Failure()
         try:
-            decoder.channel.settimeout(None)
             send(decoder.channel, astuple(ref))
-            answer, tensors = receive(decoder.channel, time.monotonic() + work.seconds)
+            answer, tensors = receive(decoder.channel, Patience(work.seconds))
         except TimeoutError:
             decoder.bury(kill=True)
             detail = f"not decoded within {work.seconds:g} s (--track-timeout)"

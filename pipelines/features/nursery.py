@@ -21,7 +21,7 @@ from typing import Any
 
 from pipelines.features.base import Feature, feature_of
 from pipelines.features.media import MediaRef
-from pipelines.features.wire import receive, send
+from pipelines.features.wire import Patience, receive, send
 from schemas.errors import TrackloreError
 from schemas.manifest import FeatureSection
 from schemas.store import Store
@@ -43,14 +43,13 @@ class Nursery:
         """The requests: `prepare` a feature; `fork` a decoder, whose end of a socket comes behind; `bury` one."""
         while True:
             try:
-                request, _ = receive(self._parent, time.monotonic() + IDLE_S)
+                request, _ = receive(self._parent, Patience(IDLE_S))
             except TimeoutError:
                 if self._alive:
                     continue
                 return
             except EOFError:
                 return
-            self._parent.settimeout(None)
             answer = {"prepare": self._prepare, "fork": self._fork, "bury": self._bury}[request["do"]](request)
             send(self._parent, answer)
 

@@ -67,11 +67,20 @@ class FeatureStage(Stage):
                 f"{context.where}: features.{self._feature.name}.splits: {shown(sorted(unknown))} is no split of "
                 f"splits.ratios ({', '.join(context.manifest.splits.ratios)})"
             )
+        if self._all_there(context.out):
+            return
         if self._store(context).is_shared:
             section = context.manifest.features[self._feature.name].model_dump(mode="json")
             isolation().prepare(self._feature.name, canonical_json(section))
         else:
             self._feature.prepare()
+
+    def _all_there(self, out: Store) -> bool:
+        """Whether there is a file for every shard, so that there may be nothing to compute and nothing to load."""
+        files = {info.path for info in out.list(f"features/{self._feature.name}")}
+        return bool(files) and files == {
+            shard_path(self._feature.name, number, len(files)) for number in range(len(files))
+        }
 
     def _store(self, context: BuildContext) -> Store:
         store = self._media.store()

@@ -58,6 +58,7 @@ class Folder(Source):
         self._store = self._located()
         self._probes: dict[str, Probe] | None = None
         self._listed: list[FileInfo] | None = None
+        self._awkward: list[FileInfo] | None = None
 
     def _located(self) -> Store:
         if self.settings.path is None:
@@ -127,6 +128,7 @@ class Folder(Source):
         cut = {path for path, probe in self._probed().items() if probe.whole is False}
         tracks, repeated = drop_repeated(tracks, keep_recordings=self.settings.keep_duplicates, cut=cut)
         notes.extend(_misnamed(self._probed()))
+        self._probes = None  # they weigh more than all that later stages hold
         if by_folder:
             notes.append(
                 f"{by_folder} tracks have no artist tag: the first folder of their path was taken as artist"
@@ -157,7 +159,14 @@ class Folder(Source):
 
     def _odd(self) -> list[FileInfo]:
         """What cannot be opened under the name that it has."""
-        return [info for info in self._files() if _name_reason(info) or not self._store.inside(info.path)]
+        if self._awkward is None:
+            self._awkward = [info for info in self._files() if _name_reason(info) or self._leads_out(info)]
+        return self._awkward
+
+    def _leads_out(self, info: FileInfo) -> bool:
+        """Only the file itself can be a link: those to folders are not followed."""
+        local = self._store.local_path(info.path)
+        return local is not None and local.is_symlink() and not self._store.inside(info.path)
 
     def _probed(self) -> dict[str, Probe]:
         if self._probes is None:

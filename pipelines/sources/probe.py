@@ -31,7 +31,7 @@ _BETWEEN_GENRES = re.compile(r"[;\x00]|,(?:\s*&)?|/(?!\s*songwriter)", re.IGNORE
 _ID3_FRAMES = {"artist": "TPE1", "album": "TALB", "title": "TIT2", "date": "TDRC", "genre": "TCON"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What a file says of itself.
 

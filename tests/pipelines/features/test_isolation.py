@@ -269,6 +269,21 @@ def test_a_nursery_that_is_killed_is_replaced(
     assert len(made.kept()) == 4 and made.exclusions() == {}
 
 
+def test_a_build_that_is_put_to_sleep_loses_nothing(
+    program: Callable[..., Program], started: list[subprocess.Popen[str]]
+) -> None:
+    made = program("slow-1", "slow-2")
+    process = made.start("--only", "features", "--workers", "2", "--track-timeout", "4")
+    started.append(process)
+    assert wait_until(lambda: len(list(made.marks.iterdir())) == 2)
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(5)
+    os.killpg(process.pid, signal.SIGCONT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert made.kept() == {"slow-1", "slow-2"}
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [(("--track-timeout", "0"), "--track-timeout 0"), (("--track-memory", "-1"), "--track-memory -1")],
