@@ -16,6 +16,7 @@ from pipelines.words import tidy
 _FEATURED = re.compile(r"\s+[(\[]?\s*(?:feat(?:uring)?|ft)(?:\.\s*|\s+)", re.IGNORECASE)
 _SURE = re.compile(r"\s+(?:vs|versus|&|meets|presents|pres)(?:\.\s*|\s+)|\s*＆\s*", re.IGNORECASE)
 _WEAK = re.compile(r"\s*[,;/+]\s*|\s+(?:and|with|x|et|und|y|e|con|mit|avec)\s+", re.IGNORECASE)
+_ANY = re.compile("|".join(part.pattern for part in (_FEATURED, _SURE, _WEAK)), re.IGNORECASE)
 _IN_TITLE = re.compile(r"[(\[]\s*(?:feat(?:uring)?|ft)(?:\.\s*|\s+)([^)\]]+)[)\]]", re.IGNORECASE)
 _CLOSING = re.compile(r"[)\]]+\s*$")
 
@@ -64,6 +65,8 @@ def members(name: str, known: Collection[str]) -> list[str]:
         keys, sorted, each in `known` and none of them the whole name's own.
     """
     text = _CLOSING.sub("", tidy(name)) if _FEATURED.search(name) else tidy(name)
+    if _ANY.search(text) is None:  # most names: nothing parts them
+        return []
     found = _credited(text, known, whole=True)
     return sorted(found - {artist_key(name)})
 

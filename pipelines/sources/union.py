@@ -100,7 +100,7 @@ def _credits(tracks: pa.Table) -> tuple[list[tuple[str, str | None, str]], npt.N
     title = tracks.column("title")
     crediting = pc.fill_null(pc.match_substring_regex(title, r"(?i)[(\[]\s*(?:feat|ft)"), False)
     titles = pc.if_else(crediting, title, pa.scalar("", pa.string()))
-    codes = np.zeros(tracks.num_rows, np.int64)
+    codes, room = np.zeros(tracks.num_rows, np.int64), 1
     parts: list[tuple[list[Any], npt.NDArray[np.int64]]] = []
     for column in (tracks.column("artist_id"), tracks.column("artist_name"), titles):
         column = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
@@ -108,11 +108,26 @@ def _credits(tracks: pa.Table) -> tuple[list[tuple[str, str | None, str]], npt.N
         values = encoded.dictionary.to_pylist()
         index = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         parts.append((values, index))
-        # Numbered again at each column: a product of three counts would not fit.
-        codes = np.unique(codes * max(1, len(values)) + index, return_inverse=True)[1]
-    _, first, rows = np.unique(codes, return_index=True, return_inverse=True)
+        if room * len(values) >= 1 << 63:  # the product would not fit
+            codes, first = _numbered(codes)
+            room = len(first)
+        codes, room = codes * max(1, len(values)) + index, room * max(1, len(values))
+    rows, first = _numbered(codes)
     ids, names, said = ([values[index[row]] for row in first.tolist()] for values, index in parts)
-    return list(zip(ids, names, said, strict=True)), rows.astype(np.int64)
+    return list(zip(ids, names, said, strict=True)), rows
+
+
+def _numbered(codes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Each code's place among those that occur, in order; and the first row of each. Of a million tracks few are
+    distinct, so they are hashed before they are sorted."""
+    encoded = pa.array(codes).dictionary_encode()
+    order = np.argsort(encoded.dictionary.to_numpy())
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    rows = place[encoded.indices.to_numpy()]
+    first = np.empty(len(order), np.int64)
+    first[rows[::-1]] = np.arange(len(rows))[::-1]
+    return rows, first
 
 
 def _join_equal(union: _Union, pairs: Iterable[tuple[str, str]]) -> int:

@@ -29,7 +29,7 @@ from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
 from pipelines.videos.kept import only_kept
-from schemas.coded import coded, compact, decoded, distinct_numbers
+from schemas.coded import coded, compact, distinct_numbers
 from schemas.digests import digest_of
 from schemas.manifest import TagsSection
 from schemas.reasons import Reason
@@ -75,7 +75,9 @@ class TagsStage(Stage):
         rules, taxonomy_rules = load_rules(settings.rules), load_taxonomy(settings.rules)
         # Tags are grouped by Python alone; Arrow counts meanwhile.
         with ThreadPoolExecutor(1) as pool:
-            first_steps = pool.submit(lambda: _summed(counted, _read_parts(out, counted, "reached")))
+            first_steps = pool.submit(
+                lambda: _summed(counted, _read_parts(out, counted, "reached"), entry.funnel[-1].tags)
+            )
             grouped = grouped_tags(counts, rules, taxonomy_rules, _table(out, TAXONOMY), self.version)
         groups, dropped = grouped.groups, grouped.dropped
         _write_vocabulary(out, grouped)
@@ -142,7 +144,7 @@ def count_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     settings = TagsSection.model_validate(context.shared["settings"])
     unit = cleaned_unit(context.out, spec["unit"], settings, videos=context.shared["videos"])
     parts = {
-        "annotations": unit.annotations.select(["track_id", "raw_tag"]),
+        "annotations": compact(unit.annotations.select(["track_id", "raw_tag"])),
         "counts": count_tags(unit.annotations),
         "over": unit.over,
         "reached": unit.reached,
@@ -156,6 +158,8 @@ def map_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     """Steps 4 and 5 on what is left of one unit: tags preprocessed, then replaced by their groups."""
     annotations = _read_part(context.out, f".work/tags/annotations-{spec['unit']:05d}.parquet")
     vocabulary = _read_part(context.out, _VOCABULARY)
+    here = pc.is_in(vocabulary.column("raw_tag"), value_set=coded(annotations.column("raw_tag")).values)
+    vocabulary = vocabulary.filter(here)
     preprocessed = map_tags(annotations, vocabulary.select(["raw_tag", "words"]).rename_columns(["raw_tag", "tag"]))
     pairs = compact(map_tags(annotations, vocabulary.select(["raw_tag", "tag"])))
     path = _write_part(context, f"pairs-{spec['unit']:05d}", pairs)
@@ -168,13 +172,12 @@ def _table(out: Store, table: TableSchema) -> pa.Table:
 
 
 def _write_vocabulary(out: Store, grouped: Grouped) -> None:
-    names = pa.array([group.tag for group in grouped.groups], pa.string())
-    sizes = [len(group.members) for group in grouped.groups]
+    named = [(raw, group.tag) for group in grouped.groups for raw in group.members]
     table = pa.table(
         {
-            "raw_tag": pa.array([raw for group in grouped.groups for raw in group.members], pa.string()),
+            "raw_tag": pa.array([raw for raw, _ in named], pa.string()),
             "words": pa.array(grouped.words, pa.string()),
-            "tag": decoded(np.repeat(np.arange(len(sizes)), sizes), names),
+            "tag": pa.array([tag for _, tag in named], pa.string()),
         }
     )
     with out.writing(_VOCABULARY) as stream:
@@ -281,8 +284,12 @@ def _overtagged(over: pa.Table, settings: TagsSection) -> pa.Table:
     return EXCLUSIONS.conform(pa.table(table))
 
 
-def _summed(results: list[dict[str, Any]], reached: list[pa.Table]) -> list[FunnelStep]:
-    """Steps 1 to 3 over all units; a tag is in a step when it is so in any unit."""
+def _summed(results: list[dict[str, Any]], reached: list[pa.Table], typed: int | None) -> list[FunnelStep]:
+    """Steps 1 to 3 over all units; a tag is in a step when it is so in any unit.
+
+    Args:
+        typed: how many tags the source has.
+    """
     tables = pa.concat_tables(reached)
     tags = coded(tables.column("raw_tag"))
     farthest = np.zeros(len(tags.values), np.int64)
@@ -295,7 +302,7 @@ def _summed(results: list[dict[str, Any]], reached: list[pa.Table]) -> list[Funn
             step=steps[0][0],
             tracks=sum(tracks for _, tracks, _ in steps),
             annotations=sum(rows for _, _, rows in steps),
-            tags=int((farthest >= number).sum()),
+            tags=typed if number == 1 else int((farthest >= number).sum()),
         )
         for number, steps in enumerate(zip(*units, strict=True), start=1)
     ]

@@ -71,8 +71,9 @@ class CleanedUnit:
         annotations: those that stay.
         over: the overtagged tracks (track_id, tags).
         counts: for each step, the source's own state first, its name with the tracks and annotations left after it.
-        reached: (raw_tag, steps) how many of `counts` each tag as typed is in: tags of several units cannot be
-            added up, but the farthest that a tag came in any of them is the farthest that it came.
+        reached: (raw_tag, steps) how many of `counts` each tag as typed is in, of tags in more than the first
+            (their number the source knows): tags of several units cannot be added up, but the farthest that a tag
+            came in any of them is the farthest that it came.
     """
 
     annotations: pa.Table
@@ -123,7 +124,8 @@ class _StepCounter:
 
     def reached(self) -> pa.Table:
         """See `CleanedUnit`."""
-        return pa.table({"raw_tag": self._values, "steps": pa.array(self._steps)})
+        beyond = pa.array(self._steps > 1)
+        return pa.table({"raw_tag": self._values, "steps": pa.array(self._steps)}).filter(beyond)
 
 
 def _without_artist_names(annotations: pa.Table, out: Store, rules: str) -> pa.Table:
