@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class SceneFinder:
         self._fps = float(max(1.0, fps))
         cls, key = _DETECTORS[settings.detector]
         keys: dict[str, Any] = {} if settings.threshold is None else {key: settings.threshold}
-        self._new_detector = lambda: cls(min_scene_len=float(settings.min_scene_s), **keys)
+        self._new_detector: Callable[[], Any] = partial(cls, min_scene_len=float(settings.min_scene_s), **keys)
         self._detector = self._new_detector()
         self._last: FrameTimecode | None = None
         self._picture: npt.NDArray[np.uint8] | None = None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -220,7 +220,8 @@ MPD = """<?xml version="1.0"?>
     <BaseURL>{base}/large.mp4</BaseURL></Representation>
 </AdaptationSet>
 <AdaptationSet mimeType="audio/mp4">
-  <Representation id="sound" bandwidth="48000" codecs="mp4a.40.2"><BaseURL>{base}/sound.m4a</BaseURL></Representation>
+  <Representation id="sound" bandwidth="48000" codecs="mp4a.40.2">
+    <BaseURL>{base}/sound.m4a</BaseURL></Representation>
 </AdaptationSet></Period></MPD>"""
 
 
@@ -236,7 +237,11 @@ def test_sound_and_pictures_come_apart_and_no_higher_than_allowed(
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
-        extensions_map = {".mpd": "application/dash+xml", ".mp4": "video/mp4", ".m4a": "audio/mp4"}
+        extensions_map: ClassVar[dict[str, str]] = {
+            ".mpd": "application/dash+xml",
+            ".mp4": "video/mp4",
+            ".m4a": "audio/mp4",
+        }
 
         def __init__(self, *words: Any, **keys: Any) -> None:
             super().__init__(*words, directory=str(site), **keys)
