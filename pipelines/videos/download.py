@@ -34,7 +34,7 @@ _SAID: tuple[tuple[str, Reason, bool], ...] = (
     (r"requested format is not available", Reason.UNAVAILABLE, False),
     (
         r"timed? ?out|connection|incompleteread|bytes read|HTTP Error 5\d\d|resolve|unreachable|network|"
-        r"more expected|ssl|did not get any data",
+        r"more expected|\bssl\b|name or service not known|did not get any data",
         Reason.NETWORK,
         True,
     ),
@@ -81,7 +81,7 @@ def download(request: dict[str, Any]) -> dict[str, Any]:
     except _LimitError as error:
         return _failure(error.reason, error.detail, passes=False)
     except Exception as error:  # yt-dlp wraps what it meets in errors of many kinds
-        return _classified(error, request)
+        return classified(error, request)
 
 
 class _Said:
@@ -192,7 +192,8 @@ def _taken(
     return {"audio": named.get("audio", either), "video": named.get("video", either)}
 
 
-def _classified(error: BaseException, request: Mapping[str, Any]) -> dict[str, Any]:
+def classified(error: BaseException, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What an error of yt-dlp's means: the failure as `download` returns it."""
     from yt_dlp.networking.exceptions import HTTPError
     from yt_dlp.utils import GeoRestrictedError, UnsupportedError
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, HashDetector, HistogramDetector
-from scenedetect.detector import SceneDetector
 
 from schemas.manifest import VideoFilterSection
 
-_DETECTORS: dict[str, tuple[type[SceneDetector], str]] = {
+_DETECTORS: dict[str, tuple[Callable[..., Any], str]] = {
     "content": (ContentDetector, "threshold"),
     "adaptive": (AdaptiveDetector, "adaptive_threshold"),
     "histogram": (HistogramDetector, "threshold"),

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.synthesis.videos import encode_video, plan_video
 from pipelines.videos.children import Children
+from pipelines.videos.download import classified
 from pipelines.videos.fetch import Fetcher
 from pipelines.videos.network_guard import is_public
 from pipelines.videos.place import VideoPlace
@@ -237,18 +238,13 @@ def test_sound_and_pictures_come_apart_and_no_higher_than_allowed(
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
-        extensions_map: ClassVar[dict[str, str]] = {
-            ".mpd": "application/dash+xml",
-            ".mp4": "video/mp4",
-            ".m4a": "audio/mp4",
-        }
-
         def __init__(self, *words: Any, **keys: Any) -> None:
             super().__init__(*words, directory=str(site), **keys)
 
         def log_message(self, *words: Any) -> None:
             asked.append(self.path)
 
+    Handler.extensions_map = {".mpd": "application/dash+xml", ".mp4": "video/mp4", ".m4a": "audio/mp4"}
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=http.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{http.server_port}"
@@ -316,6 +312,34 @@ def test_private_addresses_are_refused_unless_allowed(
 )
 def test_which_addresses_are_public(host: str, public: bool) -> None:
     assert is_public(host) is public
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "passes"),
+    [
+        ("Private video. Sign in if you've been granted access to this video", "private", False),
+        ("Join this channel to get access to members-only content like this video", "private", False),
+        ("Video unavailable. This video has been removed by the uploader", "removed", False),
+        ("This video is no longer available because the YouTube account has been terminated", "removed", False),
+        ("The uploader has not made this video available in your country", "region_locked", False),
+        ("Video unavailable. X has blocked it in your country on copyright grounds", "region_locked", False),
+        ("Sign in to confirm your age. This video may be inappropriate for some users.", "age_restricted", False),
+        ("Sign in to confirm you’re not a bot. Use --cookies", "rate_limited", True),
+        ("This content isn't available, try again later. Your session has been rate-limited", "rate_limited", True),
+        ("This live event will begin in 3 hours.", "unavailable", True),
+        ("Requested format is not available. Use --list-formats", "unavailable", False),
+        ("Unable to download webpage: <urlopen error [Errno -2] Name or service not known>", "network", True),
+        ("The read operation timed out", "network", True),
+        ("Something that nobody has met yet", "unavailable", True),
+    ],
+)
+def test_what_servers_say_is_told_apart(said: str, reason: str, passes: bool) -> None:
+    from yt_dlp.utils import DownloadError, ExtractorError
+
+    error = DownloadError(f"ERROR: [youtube] {PLAIN}: {said}", (None, ExtractorError(said, expected=True), None))
+    found = classified(error, {"proxy": None, "cookies": None, "folder": "/data"})
+    assert (found["reason"], found["passes"]) == (reason, passes)
+    assert said[:20] in found["detail"]
 
 
 def test_what_is_no_id_never_becomes_an_address(tmp_path: Path) -> None:
