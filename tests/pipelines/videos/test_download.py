@@ -166,6 +166,8 @@ def test_what_is_served_is_fetched_and_what_is_not_is_told_apart(
     # What had come before the cut was not asked for again.
     begun = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.ranges(CUT) if asked]
     assert 0 < max(begun) <= len(video) // 2
+    # What was given up leaves no half of a file behind.
+    assert {path.name for path in (out / "videos/.partial").iterdir()} <= {"README", DOWN, HANGS}
     reasons = {track: reason for track, (reason, _) in excluded(out).items()}
     assert reasons == {
         GONE: "removed",
