@@ -395,3 +395,18 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, publish: Publish, s
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert done.isdisjoint(name for name, _ in server.seen)
     assert len(pq.read_table(out / "videos.parquet")) == len(ids)
+
+
+def test_the_next_build_goes_on_in_mid_file(
+    tmp_path: Path, command: Command, publish: Publish, server: Server, made: Made
+) -> None:
+    words = fetching(publish({"One": [CUT, PLAIN]}), tmp_path / "out", server, "videos.retries=0")
+    first = command(*words)
+    assert first.code == 0, first.err
+    assert excluded(tmp_path / "out")[CUT][0] == "network"
+    server.seen.clear()
+    assert command(*words).code == 0
+    begun = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.ranges(CUT) if asked]
+    assert 0 < max(begun) <= len(made("music_video").read_bytes()) // 2
+    assert (tmp_path / "out/videos" / f"{CUT}.mp4").read_bytes() == made("music_video").read_bytes()
+    assert excluded(tmp_path / "out") == {}
