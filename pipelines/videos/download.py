@@ -34,7 +34,7 @@ _SAID: tuple[tuple[str, Reason, bool], ...] = (
     (r"requested format is not available", Reason.UNAVAILABLE, False),
     (
         r"timed? ?out|connection|incompleteread|bytes read|HTTP Error 5\d\d|resolve|unreachable|network|"
-        r"more expected|ssl|did not get any data",
+        r"more expected|\bssl\b|name or service not known|did not get any data",
         Reason.NETWORK,
         True,
     ),
@@ -77,11 +77,12 @@ def download(request: dict[str, Any]) -> dict[str, Any]:
     try:
         with yt_dlp.YoutubeDL(_options(request, partial, said)) as fetcher:
             info = fetcher.extract_info(request["url"], download=True)
-        return _taken(info or {}, request, partial, folder, said)
-    except _LimitError as error:
-        return _failure(error.reason, error.detail, passes=False)
+        found = _taken(info or {}, request, folder, said)
     except Exception as error:  # yt-dlp wraps what it meets in errors of many kinds
-        return _classified(error, request)
+        found = classified(error, request)
+    if not found.get("passes"):  # done, or given up: nothing is left to go on with
+        shutil.rmtree(partial, ignore_errors=True)
+    return found
 
 
 class _Said:
@@ -157,9 +158,7 @@ def _options(request: Mapping[str, Any], partial: Path, said: _Said) -> dict[str
     }
 
 
-def _taken(
-    info: Mapping[str, Any], request: Mapping[str, Any], partial: Path, folder: Path, said: _Said
-) -> dict[str, Any]:
+def _taken(info: Mapping[str, Any], request: Mapping[str, Any], folder: Path, said: _Said) -> dict[str, Any]:
     """Give the files of a finished download their names."""
     entries = info.get("entries")
     if entries is not None:
@@ -187,12 +186,12 @@ def _taken(
         name = f"{identity}.{kind}{source.suffix}" if apart else f"{identity}{source.suffix}"
         source.replace(folder / name)
         named[kind] = name
-    shutil.rmtree(partial, ignore_errors=True)
     either = next(iter(named.values()))
     return {"audio": named.get("audio", either), "video": named.get("video", either)}
 
 
-def _classified(error: BaseException, request: Mapping[str, Any]) -> dict[str, Any]:
+def classified(error: BaseException, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What an error of yt-dlp's means: the failure as `download` returns it."""
     from yt_dlp.networking.exceptions import HTTPError
     from yt_dlp.utils import GeoRestrictedError, UnsupportedError
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, HashDetector, HistogramDetector
-from scenedetect.detector import SceneDetector
 
 from schemas.manifest import VideoFilterSection
 
-_DETECTORS: dict[str, tuple[type[SceneDetector], str]] = {
+_DETECTORS: dict[str, tuple[Callable[..., Any], str]] = {
     "content": (ContentDetector, "threshold"),
     "adaptive": (AdaptiveDetector, "adaptive_threshold"),
     "histogram": (HistogramDetector, "threshold"),
@@ -40,7 +40,7 @@ class SceneFinder:
         self._fps = float(max(1.0, fps))
         cls, key = _DETECTORS[settings.detector]
         keys: dict[str, Any] = {} if settings.threshold is None else {key: settings.threshold}
-        self._new_detector = lambda: cls(min_scene_len=float(settings.min_scene_s), **keys)
+        self._new_detector: Callable[[], Any] = partial(cls, min_scene_len=float(settings.min_scene_s), **keys)
         self._detector = self._new_detector()
         self._last: FrameTimecode | None = None
         self._picture: npt.NDArray[np.uint8] | None = None

@@ -1,8 +1,8 @@
 """A video looked through once: small frames with their times, and where its sound and its pictures end.
 
 Cheap by design: one thread, no deblocking, frames on which no other rests left out of decoding, and every other
-frame scaled down before anything looks at it. Of a video that would still cost too much (high and dense ones do) only
-some of the groups of pictures are decoded, spread evenly, and of the others the keyframe they start with.
+frame scaled down before anything looks at it. Of a video that would still cost too much (high and dense ones do)
+only some of the groups of pictures are decoded, spread evenly, and of the others the keyframe they start with.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def audio_end(path: Path) -> float:
 def thumbnails(
     path: Path, frame_skip: int, found: Streams, max_cost: float = np.inf
 ) -> Iterator[tuple[float, Thumbnail, bool]]:
-    """Second, picture, BGR uint8 (72, 128, 3), and whether some was not decoded before it, of every frame looked at.
+    """Second, picture, BGR uint8 (72, 128, 3), and whether some were left out before it, of each frame looked at.
 
     Args:
         frame_skip: frames left out between two; 0 decodes and gives every frame.

@@ -15,6 +15,7 @@ import pytest
 
 from pipelines.synthesis.videos import encode_video, plan_video
 from pipelines.videos.children import Children
+from pipelines.videos.download import classified
 from pipelines.videos.fetch import Fetcher
 from pipelines.videos.network_guard import is_public
 from pipelines.videos.place import VideoPlace
@@ -165,6 +166,8 @@ def test_what_is_served_is_fetched_and_what_is_not_is_told_apart(
     # What had come before the cut was not asked for again.
     begun = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.ranges(CUT) if asked]
     assert 0 < max(begun) <= len(video) // 2
+    # What was given up leaves no half of a file behind.
+    assert {path.name for path in (out / "videos/.partial").iterdir()} <= {"README", DOWN, HANGS}
     reasons = {track: reason for track, (reason, _) in excluded(out).items()}
     assert reasons == {
         GONE: "removed",
@@ -220,7 +223,8 @@ MPD = """<?xml version="1.0"?>
     <BaseURL>{base}/large.mp4</BaseURL></Representation>
 </AdaptationSet>
 <AdaptationSet mimeType="audio/mp4">
-  <Representation id="sound" bandwidth="48000" codecs="mp4a.40.2"><BaseURL>{base}/sound.m4a</BaseURL></Representation>
+  <Representation id="sound" bandwidth="48000" codecs="mp4a.40.2">
+    <BaseURL>{base}/sound.m4a</BaseURL></Representation>
 </AdaptationSet></Period></MPD>"""
 
 
@@ -236,14 +240,13 @@ def test_sound_and_pictures_come_apart_and_no_higher_than_allowed(
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
-        extensions_map = {".mpd": "application/dash+xml", ".mp4": "video/mp4", ".m4a": "audio/mp4"}
-
         def __init__(self, *words: Any, **keys: Any) -> None:
             super().__init__(*words, directory=str(site), **keys)
 
         def log_message(self, *words: Any) -> None:
             asked.append(self.path)
 
+    Handler.extensions_map = {".mpd": "application/dash+xml", ".mp4": "video/mp4", ".m4a": "audio/mp4"}
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=http.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{http.server_port}"
@@ -313,6 +316,34 @@ def test_which_addresses_are_public(host: str, public: bool) -> None:
     assert is_public(host) is public
 
 
+@pytest.mark.parametrize(
+    ("said", "reason", "passes"),
+    [
+        ("Private video. Sign in if you've been granted access to this video", "private", False),
+        ("Join this channel to get access to members-only content like this video", "private", False),
+        ("Video unavailable. This video has been removed by the uploader", "removed", False),
+        ("This video is no longer available because the YouTube account has been terminated", "removed", False),
+        ("The uploader has not made this video available in your country", "region_locked", False),
+        ("Video unavailable. X has blocked it in your country on copyright grounds", "region_locked", False),
+        ("Sign in to confirm your age. This video may be inappropriate for some users.", "age_restricted", False),
+        ("Sign in to confirm you’re not a bot. Use --cookies", "rate_limited", True),
+        ("This content isn't available, try again later. Your session has been rate-limited", "rate_limited", True),
+        ("This live event will begin in 3 hours.", "unavailable", True),
+        ("Requested format is not available. Use --list-formats", "unavailable", False),
+        ("Unable to download webpage: <urlopen error [Errno -2] Name or service not known>", "network", True),
+        ("The read operation timed out", "network", True),
+        ("Something that nobody has met yet", "unavailable", True),
+    ],
+)
+def test_what_servers_say_is_told_apart(said: str, reason: str, passes: bool) -> None:
+    from yt_dlp.utils import DownloadError, ExtractorError
+
+    error = DownloadError(f"ERROR: [youtube] {PLAIN}: {said}", (None, ExtractorError(said, expected=True), None))
+    found = classified(error, {"proxy": None, "cookies": None, "folder": "/data"})
+    assert (found["reason"], found["passes"]) == (reason, passes)
+    assert said[:20] in found["detail"]
+
+
 def test_what_is_no_id_never_becomes_an_address(tmp_path: Path) -> None:
     section = VideosSection(download=True, folder=str(tmp_path), url="https://example.org/{id}")
     fetcher = Fetcher(VideoPlace(section, None, Store(str(tmp_path))), Store(str(tmp_path)))
@@ -364,3 +395,18 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, publish: Publish, s
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert done.isdisjoint(name for name, _ in server.seen)
     assert len(pq.read_table(out / "videos.parquet")) == len(ids)
+
+
+def test_the_next_build_goes_on_in_mid_file(
+    tmp_path: Path, command: Command, publish: Publish, server: Server, made: Made
+) -> None:
+    words = fetching(publish({"One": [CUT, PLAIN]}), tmp_path / "out", server, "videos.retries=0")
+    first = command(*words)
+    assert first.code == 0, first.err
+    assert excluded(tmp_path / "out")[CUT][0] == "network"
+    server.seen.clear()
+    assert command(*words).code == 0
+    begun = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.ranges(CUT) if asked]
+    assert 0 < max(begun) <= len(made("music_video").read_bytes()) // 2
+    assert (tmp_path / "out/videos" / f"{CUT}.mp4").read_bytes() == made("music_video").read_bytes()
+    assert excluded(tmp_path / "out") == {}
