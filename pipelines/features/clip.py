@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from pydantic import Field
 
 from pipelines.features.base import Feature, FeatureSettings
 from pipelines.features.media import MediaKind, MediaRef
+from pipelines.features.segments import Segments
 from pipelines.sources.file_digests import digests_of
-from pipelines.videos.segments import Segmentation
 from schemas.digests import digest_of
 from schemas.errors import UsageError
 from schemas.reasons import Reason
@@ -37,7 +37,7 @@ class ClipSettings(FeatureSettings):
         path: a folder with the model instead (config.json, preprocessor_config.json, model.safetensors).
         dimensions: of the model's vectors.
         fps: frames a second that are looked at.
-        span_s, count, segment_s, position: which seconds of a track are kept, and in which segments.
+        segments: which seconds of a track are kept, and in which segments of whole seconds.
     """
 
     model: str = "openai/clip-vit-base-patch32"
@@ -45,10 +45,7 @@ class ClipSettings(FeatureSettings):
     path: str | None = None
     dimensions: int = Field(default=512, ge=1)
     fps: int = Field(default=5, ge=1, le=60)
-    span_s: float | None = Field(default=120.0, gt=0)
-    count: int | None = Field(default=8, ge=1)
-    segment_s: float = Field(default=15.0, ge=1)
-    position: Literal["start", "centre"] = "centre"
+    segments: Segments = Segments(span_s=120.0, count=8, segment_s=15.0)
 
 
 class ClipFeature(Feature):
@@ -67,9 +64,11 @@ class ClipFeature(Feature):
 
     def __init__(self, name: str, settings: ClipSettings) -> None:
         super().__init__(name, settings)
-        if settings.segment_s != int(settings.segment_s):
-            raise UsageError(f"features.{name}.segment_s: {settings.segment_s:g} is no whole number of seconds")
-        self._segments = Segmentation(settings.span_s, settings.count, settings.segment_s, settings.position)
+        seconds = settings.segments.segment_s
+        if seconds is None or seconds != int(seconds):
+            told = "is not given" if seconds is None else f"{seconds:g} is no whole number of seconds"
+            raise UsageError(f"features.{name}.segments.segment_s: {told}; a vector stands for a second")
+        self._seconds = int(seconds)
 
     def spec(self) -> FeatureSpec:
         settings = self.settings.model_dump(mode="json", exclude={"splits", "path"})
@@ -143,11 +142,11 @@ class ClipFeature(Feature):
         settings = self.settings
         with VideoFrames(media, ref.uri) as frames:
             end = frames.end_s if ref.end_s is None else ref.end_s
-            segments = self._segments.segments_of(end - ref.start_s)
+            segments = settings.segments.places(end - ref.start_s)
             if not segments:
-                have = f"{end - ref.start_s:.2f} s; at least {settings.segment_s:g} s are needed"
+                have = f"{end - ref.start_s:.2f} s; a segment has {self._seconds} s"
                 raise ExcludedError(Reason.TOO_SHORT, f"{ref.uri}: {have}")
-            each = int(settings.segment_s) * settings.fps
+            each = self._seconds * settings.fps
             steps = np.arange(each) / settings.fps
             wanted = np.concatenate([ref.start_s + start + steps for start, _ in segments])
             images = [self._seen(picture) for picture in frames.at(wanted)]
@@ -223,8 +222,8 @@ class ClipFeature(Feature):
         return found
 
     def clip_bytes(self) -> int:
-        seconds = self.settings.span_s or 240.0
-        return int(seconds) * self.settings.dimensions * 2
+        count, _ = self.settings.segments.usual
+        return count * self._seconds * self.settings.dimensions * 2
 
 
 def _batches(parts: list[Images], size: int) -> Iterator[Images]:

@@ -16,7 +16,6 @@ from pipelines.features.decode import ExcludedError, Window, decode
 from pipelines.features.media import MediaRef
 from pipelines.features.video_frames import VideoFrames
 from pipelines.synthesis.videos import encode_video, plan_video, read_clock, read_tone, with_clock
-from pipelines.videos.segments import Segmentation
 from schemas.errors import UsageError
 from schemas.manifest import FeatureSection
 from schemas.store import Store
@@ -66,7 +65,7 @@ def test_the_frame_of_each_second_is_the_one_that_is_shown_then(name: str, first
 def test_segments_of_pictures_are_those_of_the_sound_to_the_frame(
     clocked: Path, small_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feature = clip_of(small_clip, span_s=30, count=2, segment_s=15)
+    feature = clip_of(small_clip, segments={"span_s": 30, "count": 2, "segment_s": 15})
     shown: list[int] = []
 
     def seen(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -94,7 +93,7 @@ def test_segments_of_pictures_are_those_of_the_sound_to_the_frame(
 def test_vectors_are_those_of_transformers_on_frames_decoded_otherwise(clocked: Path, small_clip: Path) -> None:
     from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
-    feature = clip_of(small_clip, span_s=30, count=2, segment_s=15)
+    feature = clip_of(small_clip, segments={"span_s": 30, "count": 2, "segment_s": 15})
     store = Store(str(clocked))
     refs = [MediaRef("a", "one.mp4", 0.0, 40.0), MediaRef("b", "pictures.mp4", 0.0, 33.0)]
     finished = feature.finish([feature.clips(store, ref) for ref in refs])
@@ -116,7 +115,7 @@ def test_vectors_are_those_of_transformers_on_frames_decoded_otherwise(clocked: 
 
 
 def test_one_video_s_vectors_do_not_depend_on_who_is_beside_it(clocked: Path, small_clip: Path) -> None:
-    feature = clip_of(small_clip, span_s=30, count=1, segment_s=15)
+    feature = clip_of(small_clip, segments={"span_s": 30, "count": 1, "segment_s": 15})
     store = Store(str(clocked))
     refs = [MediaRef(name, "one.mp4", 0.0, end) for name, end in (("a", 40.0), ("b", 30.0), ("c", 21.0))]
     clips = [feature.clips(store, ref) for ref in refs]
@@ -130,7 +129,7 @@ def test_one_video_s_vectors_do_not_depend_on_who_is_beside_it(clocked: Path, sm
 def test_a_video_that_ends_early_or_is_too_short_is_excluded(clocked: Path, small_clip: Path) -> None:
     feature = clip_of(small_clip)
     store = Store(str(clocked))
-    with pytest.raises(ExcludedError, match=r"too_short: one\.mp4: 14\.00 s; at least 15 s"):
+    with pytest.raises(ExcludedError, match=r"too_short: one\.mp4: 14\.00 s; a segment has 15 s"):
         feature.clips(store, MediaRef("t", "one.mp4", 0.0, 14.0))
     with pytest.raises(ExcludedError, match=r"truncated: one\.mp4: the pictures end at 40\.00 s"):
         feature.clips(store, MediaRef("t", "one.mp4", 0.0, 60.0))
@@ -154,13 +153,8 @@ def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, small_clip: Path) 
         clip_of(small_clip, dimensions=768)
     with pytest.raises(UsageError, match=r"features\.clip\.path: .* has no config\.json"):
         clip_of(tmp_path).spec()
+    for segments, told in (({"segment_s": 2.5}, "2.5 is no whole number"), ({}, "is not given")):
+        with pytest.raises(UsageError, match=rf"features\.clip\.segments\.segment_s: {told}"):
+            feature_of("clip", FeatureSection.model_validate({"kind": "clip", "segments": segments}), "test")
     with pytest.raises(UsageError, match=r"features\.clip\.revision"):
         feature_of("clip", FeatureSection.model_validate({"kind": "clip", "revision": "main"}), "test")
-
-
-def test_segments() -> None:
-    vcmr = Segmentation(120.0, 8, 15.0, "centre")
-    assert vcmr.segments_of(200.0) == [(40.0 + 15 * n, 55.0 + 15 * n) for n in range(8)]
-    assert vcmr.segments_of(50.0) == [(2.5, 17.5), (17.5, 32.5), (32.5, 47.5)]
-    assert vcmr.segments_of(14.9) == []
-    assert Segmentation(None, None, 3.0, "start").segments_of(7.0) == [(0.0, 3.0), (3.0, 6.0)]

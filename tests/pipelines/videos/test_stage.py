@@ -16,6 +16,7 @@ from pipelines.synthesis.videos import KINDS
 from pipelines.videos.children import ChildError, Children
 from pipelines.videos.files import VideoFiles, files_by_id
 from schemas.store import FileInfo
+from train.data.dataset import Dataset
 
 Command = Callable[..., Any]
 Publish = Callable[..., Path]
@@ -71,13 +72,19 @@ def test_videos_that_are_there_are_filtered_and_become_features(
     assert {track for track, row in rows.items() if row["kind"] == "music_video"} == kept
     for name in ("labels", "splits"):
         assert set(pq.read_table(out / f"{name}.parquet").column("track_id").to_pylist()) == kept, name
-    for name in ("sound", "clip"):
+    for name in ("waveform", "clip"):
         shards = [pq.read_table(path).drop(["data"]) for path in sorted((out / "features" / name).iterdir())]
         assert {track for shard in shards for track in shard.column("track_id").to_pylist()} == kept, name
     clip = pq.read_table(out / "features/clip")
     # 42 s of pictures: the two whole segments of 15 s in their middle, a vector a second.
     assert clip.column("frames").to_pylist() == [15] * len(clip) and len(clip) == 2 * len(kept)
     assert sorted(set(clip.column("start_s").to_pylist())) == pytest.approx([6.0, 21.0], abs=0.05)
+    # A trainer reads both at the same seconds.
+    joined = Dataset(str(out)).joined(["waveform", "clip"])
+    assert set(joined.spans) == kept and {len(spans) for spans in joined.spans.values()} == {2}
+    read = joined.read([joined.random_crop(track, 6.0, seed=0, epoch=1) for track in sorted(kept)])
+    assert read["waveform"].shape == (len(kept), 6 * 16_000) and read["clip"].shape == (len(kept), 6, 512)
+    assert command("verify", out, "--deep").code == 0
 
     # The same receipt with two workers, from a folder of another name, and after a build that was killed.
     moved = tmp_path / "moved"
