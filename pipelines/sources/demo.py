@@ -126,6 +126,7 @@ class Demo(Folder):
             digest = digest_of([wanted, numbers])
             tasks.append(Task(digest[:24], digest, {"numbers": numbers}, len(numbers)))
         if not tasks:
+            forget_tasks(_LABEL, self.context.out)  # of a build that was killed when all was played
             return
         shared = {"root": self._store.root, "corpus": {key: getattr(self.settings, key) for key in _CORPUS_KEYS}}
         work = TaskSet(_LABEL, "pipelines.sources.demo:play_tracks", tasks, shared)
