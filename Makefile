@@ -21,8 +21,11 @@ $(VENV): $(VENV)/.installed
 demo: $(VENV)/.installed
 	@$(BIN)/tracklore demo --out demo
 
+# Two processes, a file of tests to one of them: many tests wait for processes of their own.
+TEST_PROCESSES ?= 2
+
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
