@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.directory import only_build, remove_work, require_ours
-from pipelines.engine import Engine
+from pipelines.engine import Engine, quiet_beam
 from pipelines.features.base import feature_of
 from pipelines.features.media import Media, SourceMedia
 from pipelines.features.stage import FeatureStage
+from pipelines.loading_ahead import loading_ahead
 from pipelines.progress import Reporter
 from pipelines.recordings.stage import recordings_stages
 from pipelines.sources.base import Source, SourceContext, source_class
@@ -218,8 +219,11 @@ def _lost_files(context: BuildContext, entry: StageEntry) -> Iterator[str]:
             yield path
 
 
-def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Build:
+def build(request: Request, reporter: Reporter, *, dry_run: bool = False, ahead: Sequence[str] = ()) -> Build:
     """Make what the manifest describes and does not stand yet.
+
+    Args:
+        ahead: modules that the caller will need behind a build that had work to do.
 
     Raises:
         UsageError: wrong configuration, or a directory of another dataset.
@@ -262,23 +266,39 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False) -> Bui
         context.receipt = _valid_part(receipt, planned).model_copy(update=named)
         if context.receipt != found:
             context.receipt.write(out)
-        waiting = list(to_do)
-        while waiting:
-            item = waiting.pop(0)
-            for path in item.lost:  # what is there and is not what the receipt says would only be taken again
-                out.remove(path)
-            reporter.say(f"{item.stage.name}: {item.stage.expected(context, _track_count(context, planned))}")
-            result = item.stage.run(context)
-            if item.stage.gathers:
-                planned = plan(stages, context, request.only)
-                context.receipt = _valid_part(context.receipt, planned)
-                place = next(n for n, again in enumerate(planned) if again.stage is item.stage)
-                item = planned[place]
-                waiting = [again for again in planned[place + 1 :] if again.selected and not again.stands]
-            _commit(item, result, context, planned)
         if not to_do:
             _mend_exclusions(context, planned)
-        return Build(context.receipt, rows, bool(to_do))
+            return Build(context.receipt, rows, False)
+        quiet_beam()
+        later = [name for item in to_do[1:] for name in item.stage.loads]
+        with loading_ahead([*later, *ahead]):
+            _make(to_do, stages, planned, context, request.only)
+        return Build(context.receipt, rows, True)
+
+
+def _make(
+    to_do: Sequence[Planned],
+    stages: Sequence[Stage],
+    planned: Sequence[Planned],
+    context: BuildContext,
+    only: Sequence[str],
+) -> None:
+    """Run what is to be done, and commit after each stage."""
+    waiting = list(to_do)
+    while waiting:
+        item = waiting.pop(0)
+        for path in item.lost:  # what is there and is not what the receipt says would only be taken again
+            context.out.remove(path)
+        expected = item.stage.expected(context, _track_count(context, planned))
+        context.reporter.say(f"{item.stage.name}: {expected}")
+        result = item.stage.run(context)
+        if item.stage.gathers:
+            planned = plan(stages, context, only)
+            context.receipt = _valid_part(context.receipt, planned)
+            place = next(n for n, again in enumerate(planned) if again.stage is item.stage)
+            item = planned[place]
+            waiting = [again for again in planned[place + 1 :] if again.selected and not again.stands]
+        _commit(item, result, context, planned)
 
 
 def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | None:

@@ -42,7 +42,7 @@ def build(
     from pipelines.progress import Reporter
     from pipelines.show import console, show_plan, show_result
     from pipelines.splits.apart import other_datasets
-    from pipelines.views import standing_audit, write_views
+    from pipelines.views import LOADS, standing_audit, write_views
     from schemas.manifest import load_manifest
     from schemas.store import Store
 
@@ -53,7 +53,7 @@ def build(
     typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
     request = Request(loaded, where, base, Store(out), engine, _several(only), check, retry)
-    result = run_build(request, Reporter(), dry_run=dry_run)
+    result = run_build(request, Reporter(), dry_run=dry_run, ahead=LOADS)
     if dry_run:
         show_plan(console(), result.plan)
         return

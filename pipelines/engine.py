@@ -56,7 +56,7 @@ class Engine:
         return self.workers if self.is_local else 1
 
 
-def _quiet_beam() -> None:
+def quiet_beam() -> None:
     """Beam tells at import which optional clients it has not found; that is no concern of a user's."""
     logging.getLogger().setLevel(logging.ERROR)
 
@@ -69,7 +69,7 @@ def check_runner(runner: str) -> None:
     """
     if runner in LOCAL_RUNNERS or "." in runner:
         return
-    _quiet_beam()
+    quiet_beam()
     from apache_beam.options.pipeline_options import StandardOptions
 
     known = sorted({*StandardOptions.KNOWN_RUNNER_NAMES, DEFAULT_RUNNER})
@@ -85,7 +85,7 @@ def check_flags(flags: Sequence[str]) -> None:
     """
     if not flags:
         return
-    _quiet_beam()
+    quiet_beam()
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
     parser = _BeamArgumentParser(allow_abbrev=False)
@@ -130,7 +130,7 @@ def run(
     Raises:
         DataError: the engine failed, or made no progress.
     """
-    _quiet_beam()
+    quiet_beam()
     import apache_beam as beam
 
     outcome: list[BaseException] = []

@@ -69,6 +69,7 @@ class Stage(ABC):
         name: as in the receipt.
         version: raised when the output for the same input changes.
         after: the stages whose output it reads.
+        loads: modules that its run loads late, so that a build that stands needs none of them.
         gathers: whether its run brings in what its own `settings` depend on (downloads), so that the plan of what
             comes after it is made anew when it has run.
     """
@@ -76,6 +77,7 @@ class Stage(ABC):
     name: str
     version: int
     after: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
     gathers: bool = False
 
     @abstractmethod

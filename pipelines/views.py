@@ -11,6 +11,9 @@ from pipelines.croissant import CROISSANT_FILE, croissant_text
 from schemas.receipt import RECEIPT_FILE, require_receipt
 from schemas.store import Store
 
+LOADS = ("pipelines.report.page", "matplotlib.backends.backend_svg", "matplotlib.ticker")
+"""What `write_views` loads late; the drawing takes a second to load."""
+
 _PAGES = ("report.html", "README.md", CROISSANT_FILE)
 
 

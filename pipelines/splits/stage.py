@@ -26,6 +26,7 @@ class SplitsStage(Stage):
 
     name = "splits"
     version = 4
+    loads = ("pipelines.splits.assign",)
 
     def __init__(self, *, recordings: bool = False, videos: bool = False) -> None:
         self.after = ("tags", "recordings") if recordings else ("tags",)

@@ -45,6 +45,7 @@ class TagsStage(Stage):
     """annotations -> tags, dropped_tags and labels."""
 
     name = "tags"
+    loads = ("pipelines.task_transform",)
     version = 3
     after: tuple[str, ...] = ("source",)
 
