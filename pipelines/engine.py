@@ -22,6 +22,7 @@ TRACK_TIMEOUT_S = 120.0
 TRACK_BYTES = 2 << 30
 _OURS = frozenset({"runner", "direct_num_workers"})
 _LOOK_EVERY_S = 2.0
+_BEAM = "apache_beam"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class Engine:
 def quiet_beam() -> None:
     """Beam tells at import which optional clients it has not found; that is no concern of a user's."""
     logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger(_BEAM).setLevel(logging.NOTSET)
+
+
+def silence_beam() -> None:
+    """Of a run that was ended, Beam's threads only tell that they were."""
+    logging.getLogger(_BEAM).setLevel(logging.CRITICAL + 1)
 
 
 def check_runner(runner: str) -> None:

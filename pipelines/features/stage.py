@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.engine import silence_beam
 from pipelines.features.base import Feature
 from pipelines.features.isolation import isolation, stop
 from pipelines.features.media import Media, MediaRef
@@ -118,6 +119,7 @@ class FeatureStage(Stage):
             with quiet_decoders() if context.engine.is_local else nullcontext():
                 results = run_tasks(work, out, context.engine, context.reporter)
         except BaseException:
+            silence_beam()
             stop()  # else its threads would wait for their decoders before this process could end
             raise
         isolation().end_idle()
