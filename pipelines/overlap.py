@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.recordings.known import with_recordings
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_key
+from pipelines.sources.artists import artist_key
 from pipelines.sources.base import has_published_ids
 from pipelines.sources.collaborations import featured_in_title, is_nobody, members
 from pipelines.titles import title_key
@@ -27,6 +27,7 @@ from schemas.manifest import learnt_split
 from schemas.receipt import Receipt, require_receipt
 from schemas.store import Store
 from schemas.tables import RECORDINGS, SPLITS, TRACKS
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 COLUMNS = (
     "track_id",

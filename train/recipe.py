@@ -176,22 +176,29 @@ def shipped_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def recipe_text(name: str) -> tuple[str, str]:
-    """Find a recipe by path or bare name; return (text, where).
+def recipe_text(name: str, beside: Path | None = None) -> tuple[str, str, Path | None]:
+    """Find a recipe by path or bare name; return (text, where, its file or None if shipped).
+
+    Args:
+        beside: the file of a recipe that names this one; its own folder is looked in first.
 
     Raises:
         UsageError: neither a file nor a shipped name.
     """
-    path = Path(name)
-    try:
-        if path.is_file():
-            return path.read_text("utf-8"), str(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{name!r}: cannot be read ({error})") from error
+    for path in ([] if beside is None else [beside.parent / name]) + [Path(name)]:
+        try:
+            if path.is_file():
+                return path.read_text("utf-8"), str(path), path.resolve()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{name!r}: cannot be read ({error})") from error
+    return _shipped(name)
+
+
+def _shipped(name: str) -> tuple[str, str, None]:
     bare = re.fullmatch(r"(?:train/recipes/)?([A-Za-z0-9_-]+)(?:\.yaml)?", name)
     if bare and bare[1] in shipped_recipes():
         shipped = importlib.resources.files("train.recipes").joinpath(f"{bare[1]}.yaml")
-        return shipped.read_text("utf-8"), f"{bare[1]}.yaml"
+        return shipped.read_text("utf-8"), f"{bare[1]}.yaml", None
     raise UsageError(f"{name}: no such recipe; give a path, or one of: {', '.join(shipped_recipes())}")
 
 
@@ -201,30 +208,40 @@ def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     Raises:
         UsageError: not found, not YAML, a key that is not known or a value out of bounds.
     """
-    content, where = _content(name)
-    return recipe_of(with_settings(content, settings), where)
+    text, where, file = recipe_text(name)
+    return recipe_of(with_settings(_content(text, where, file), settings), where)
 
 
-def _content(name: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], str]:
+def _content(text: str, where: str, file: Path | None, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A recipe's keys over those of the recipe that it `extends`.
 
-    A section with a `kind` of its own replaces the other's, whose keys another kind does not know.
+    A file names files beside it before recipes that come with Tracklore; the latter name each other alone, whatever
+    files there are.
     """
-    text, where = recipe_text(name)
     content = parse_yaml(text, where)
     if not isinstance(content, dict):
         raise UsageError(f"{where}: a recipe is a mapping of keys, such as name: and data:")
-    if where in above:
-        raise UsageError(f"{where}: extends: {' extends '.join((*above, where))}")
     base = content.pop("extends", None)
     if base is None:
-        return content, where
+        return content
     if not isinstance(base, str):
         raise UsageError(f"{where}: extends: is the name of a recipe, not {base!r}")
-    beside = Path(where).parent / base
-    found, _ = _content(str(beside) if beside.is_file() else base, (*above, where))
-    found.pop("description", None)
-    return _over(found, content), where
+    known = (*above, str(file or where))
+    found, found_where, found_file = _shipped(base) if file is None else recipe_text(base, file)
+    if found_file is not None and found_file == file and base in shipped_recipes():
+        found, found_where, found_file = _shipped(
+            base
+        )  # a file of that name extends the one that it is named after
+    if str(found_file or found_where) in known:
+        told = " extends ".join((*known, str(found_file or found_where)))
+        raise UsageError(f"{where}: extends itself: {told}")
+    below = _content(found, found_where, found_file, known)
+    below.pop("description", None)
+    return _over(below, content)
+
+
+# Of these the kind says which other keys there are: another kind begins anew.
+_KINDS = frozenset({"objective", "text", "audio"})
 
 
 def _over(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
@@ -232,8 +249,9 @@ def _over(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     for key, value in content.items():
         below = base.get(key)
         merged[key] = value
-        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
-            merged[key] = _over(below, value)
+        if isinstance(below, dict) and isinstance(value, dict):
+            anew = key in _KINDS and value.get("kind", below.get("kind")) != below.get("kind")
+            merged[key] = value if anew else _over(below, value)
     return merged
 
 

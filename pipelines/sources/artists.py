@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from pipelines.words import tidy, words_of
-
-# Tracks of nobody we know are one group; splits keep it in train, for it may hold any artist.
-UNKNOWN_ARTIST = "unknown-artist"
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 _ARTICLE_LAST = re.compile(r"^(.*), (the|a|an)$")
 _ARTICLE_FIRST = re.compile(r"^the (?=\S)")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id
+from pipelines.sources.artists import artist_id
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
 from pipelines.sources.random_split import random_split, random_split_note
@@ -24,6 +24,7 @@ from schemas.manifest import normalised_ratios
 from schemas.reasons import Reason
 from schemas.store import OutsideStoreError, relative_path
 from schemas.tables import ANNOTATIONS, CAPTIONS, EXCLUSIONS, PUBLISHED, TRACKS
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 SPLITS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid",
           "dev": "valid", "test": "test", "evaluation": "test"}  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.file_kinds import SUFFIXES_OF
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, common_names
+from pipelines.sources.artists import artist_id, common_names
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
 from pipelines.sources.inventory import probe_files
 from pipelines.sources.probe import Probe
@@ -22,6 +22,7 @@ from schemas.errors import UsageError, suggest
 from schemas.reasons import Reason
 from schemas.store import LINKED_FOLDER, FileInfo, Store
 from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 AUDIO_SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"}

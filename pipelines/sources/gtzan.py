@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, artist_key
+from pipelines.sources.artists import artist_id, artist_key
 from pipelines.sources.base import SourceTables
 from pipelines.sources.gathered import Gathered
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 _PARTS = ("train", "valid", "test")
 _FOLDERS = ("", "GTZAN_split/", "split/gtzan/", "gtzan/")

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.sources.base import SourceTables
 from pipelines.sources.json_items import json_items
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
@@ -22,6 +21,7 @@ from pipelines.sources.row_buffer import RowBuffer
 from schemas.errors import UsageError
 from schemas.reasons import Reason
 from schemas.tables import ANNOTATIONS, EXCLUSIONS, INTERACTIONS, TAXONOMY, TRACKS
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 PLAYLISTS = ("train", "val", "test")
 _YEARS = range(1800, 2101)

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, artist_key
+from pipelines.sources.artists import artist_id, artist_key
 from pipelines.sources.base import SourceTables
 from pipelines.sources.gathered import Gathered
 from pipelines.sources.json_members import NoJsonObjectError, members
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
 from schemas.errors import UsageError
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 SPLITS = {"train_track": "train", "valid_track": "valid", "test_track": "test"}
 _YEAR = re.compile(r"^\d{4}$")

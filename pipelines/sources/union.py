@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_key
+from pipelines.sources.artists import artist_key
 from pipelines.sources.collaborations import featured_in_title, is_nobody, members
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 UNION_VERSION = 1
 _NAMED = 3

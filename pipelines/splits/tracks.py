@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.splits.labels import Codes, Labels, as_array, labels_of, numbered
 from pipelines.words import tidy, words_of
 from schemas.errors import DataError
 from schemas.order import row_order
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 COLUMNS = ("track_id", "artist_id", "collaborators", "artist_name", "title", "duration_s", "recording_id")
 MICROSECONDS = 1_000_000

@@ -6,6 +6,9 @@ import pyarrow as pa
 
 from schemas.table import TableSchema, column
 
+UNKNOWN_ARTIST = "unknown-artist"
+"""The artist of tracks by nobody known: one group, which splits keep in train, for it may hold any artist."""
+
 TRACKS = TableSchema(
     name="tracks",
     version=2,

@@ -85,6 +85,22 @@ def test_only_what_all_features_have_is_there(tmp_path: Path) -> None:
     }
 
 
+def test_of_clips_that_overlap_whole_stretches_are_cropped(tmp_path: Path) -> None:
+    segments = [("a", 1.5 * number, 3.0) for number in range(6)]
+    fine = {"mel": reader(tmp_path, "mel", segments), "waveform": reader(tmp_path, "waveform", segments)}
+    joined = JoinedReader(fine)
+    assert [(span.start_s, span.end_s) for span in joined.spans["a"]] == [(s, s + 3.0) for _, s, _ in segments]
+    starts = {joined.random_crop("a", 3.0, seed=0, epoch=epoch).start_s for epoch in range(60)}
+    assert starts == {s for _, s, _ in segments}
+
+
+def test_a_span_that_is_too_short_is_not_drawn_where_another_is_long_enough(tmp_path: Path) -> None:
+    parts = [("a", 0.0, 2.0), ("a", 10.0, 15.0), ("a", 30.0, 3.0)]
+    joined = JoinedReader({feature: reader(tmp_path, feature, parts) for feature in ("mel", "clip")})
+    assert {joined.random_crop("a", 6.0, seed=0, epoch=epoch).span.start_s for epoch in range(50)} == {10.0}
+    assert joined.centre_crop("a", 6.0).start_s == 14.0
+
+
 def test_a_crop_longer_than_its_span_is_filled_at_its_end(tmp_path: Path) -> None:
     both = {feature: reader(tmp_path, feature, [("a", 2.0, 3.0)]) for feature in ("mel", "clip")}
     joined = JoinedReader(both)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from schemas.errors import UsageError
+from schemas.store import Store
 from train import cli
 from train.recipe import load_recipe, shipped_recipes
 
+Clips = dict[str, list[npt.NDArray[np.float16]]]
 TTMR = sorted(name for name in shipped_recipes() if name.startswith("ttmr"))
 TINY = (
     "data.train=[train]",
@@ -88,7 +93,36 @@ def test_classification_learns_tags_and_answers_sentences_by_their_words(dataset
         cli.search(str(tmp_path / "run"), "a sentence")
 
 
-def test_a_recipe_extends_another(tmp_path: Path) -> None:
+def test_how_a_tag_is_written_changes_nothing_for_a_classifier(
+    make_dataset: Callable[..., Store], tracks: list[dict[str, Any]], clips: Clips, tmp_path: Path
+) -> None:
+    """Case, and a letter with its mark apart (e and a combining acute)."""
+    written = {"piano": "Cafe\u0301", "drums": "DRUMS"}
+    other = [{**t, "tags": sorted(written.get(tag, tag) for tag in t["tags"])} for t in tracks]
+    found = []
+    for name, listed in (("plain", tracks), ("written", other)):
+        data = make_dataset(str(tmp_path / name), listed, clips)
+        cli.train("ttmr_classification", data.root, str(tmp_path / f"{name}-run"), settings=TINY)
+        found.append(cli.evaluate(str(tmp_path / f"{name}-run")))
+    assert not any("valid track" in note or "unknown" in note for note in found[1]["notes"])
+    assert found[1]["tagging"]["tags"] == 6
+
+
+def test_a_track_without_tags_is_no_example_of_having_none(
+    make_dataset: Callable[..., Store], tracks: list[dict[str, Any]], clips: Clips, tmp_path: Path
+) -> None:
+    few = [{**t, "tags": t["tags"] if number % 3 else []} for number, t in enumerate(tracks)]
+    data = make_dataset(str(tmp_path / "few"), few, clips)
+    cli.train("ttmr_classification", data.root, str(tmp_path / "run"), settings=TINY)
+    state = json.loads((tmp_path / "run" / "state.json").read_text())
+    train = [t for t in few if t["split"] == "train" and t["track_id"] in clips]
+    assert state["train_tracks"] == sum(bool(t["tags"]) for t in train) < len(train)
+    none = make_dataset(str(tmp_path / "none"), [{**t, "tags": []} for t in tracks], clips)
+    with pytest.raises(UsageError, match="0 distinct captions on 0 usable train tracks"):
+        cli.train("ttmr_classification", none.root, str(tmp_path / "no-run"), settings=TINY)
+
+
+def test_a_recipe_extends_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine\nextends: ttmr\ntext: {representation: tag}\n")
     (tmp_path / "more.yaml").write_text("name: more\nextends: mine.yaml\nobjective: {kind: siglip}\n")
     found, published = load_recipe(str(tmp_path / "more.yaml")), load_recipe("ttmr")
@@ -97,8 +131,24 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
     assert found.objective.kind == "siglip" and found.model == published.model
     (tmp_path / "round.yaml").write_text("name: round\nextends: again.yaml\n")
     (tmp_path / "again.yaml").write_text("name: again\nextends: round.yaml\n")
-    with pytest.raises(UsageError, match=r"round\.yaml extends .*again\.yaml extends .*round\.yaml"):
+    with pytest.raises(
+        UsageError, match=r"extends itself: .*round\.yaml extends .*again\.yaml extends .*round\.yaml"
+    ):
         load_recipe(str(tmp_path / "round.yaml"))
+    (tmp_path / "self.yaml").write_text(f"name: self\nextends: ../{tmp_path.name}/self.yaml\n")
+    with pytest.raises(UsageError, match="extends itself"):
+        load_recipe(str(tmp_path / "self.yaml"))
+    # A file may be called as the recipe that it extends, and is no base of those that come with Tracklore.
+    (tmp_path / "ttmr").write_text("name: ttmr\nextends: ttmr\ndata: {train: [train]}\noptimiser: {kind: adamw}\n")
+    found = load_recipe(str(tmp_path / "ttmr"))
+    assert (found.data.train, found.optimiser.kind, found.optimiser.lr) == (
+        ("train",),
+        "adamw",
+        published.optimiser.lr,
+    )
+    with monkeypatch.context() as moved:
+        moved.chdir(tmp_path)
+        assert load_recipe("ttmr_classification").data.train == ("train", "extra")
     (tmp_path / "odd.yaml").write_text("name: odd\nextends: [ttmr]\n")
     with pytest.raises(UsageError, match="extends: is the name of a recipe"):
         load_recipe(str(tmp_path / "odd.yaml"))

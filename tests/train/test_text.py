@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.receipt import FileEntry, read_receipt
+from schemas.store import Store
+from schemas.tables import TRACKS
+from train.data.dataset import Dataset
 from train.data.text import DrawnText, Relation, TextSource, draw_text, related
 
 TAGS = ("calm", "drums", "fast", "piano")
@@ -110,3 +116,24 @@ def test_the_order_of_tags_does_not_make_two_texts_differ() -> None:
 def test_where_every_track_is_held_against_every_tag_none_has_a_text() -> None:
     with pytest.raises(ValueError, match="whole vocabulary"):
         draw_text(TextSource("t", ("x",), None), "vocabulary", seed=0, epoch=0)
+
+
+def test_artists_that_nobody_knows_are_not_one(make_dataset: Callable[..., Store], tmp_path: Path) -> None:
+    said = [{"track_id": f"t{n}", "tags": ["calm"], "caption": "calm", "split": "train"} for n in range(3)]
+    store = make_dataset(str(tmp_path / "d"), said, {})
+    rows = [
+        {"track_id": f"t{n}", "artist_id": artist, "recording_id": f"t{n}", "audio_uri": "x"}
+        for n, artist in enumerate(("unknown-artist", "unknown-artist", "somebody"))
+    ]
+    TRACKS.write(store, TRACKS.from_rows(rows))
+    receipt = read_receipt(store)
+    assert receipt is not None
+    entry = receipt.stages["tables"]
+    file = FileEntry(sha256="0" * 64, bytes=store.size(TRACKS.filename) or 0, rows=3)
+    stages = {
+        **receipt.stages,
+        "tables": entry.model_copy(update={"files": {**entry.files, TRACKS.filename: file}}),
+    }
+    receipt.model_copy(update={"stages": stages}).write(store)
+    texts = Dataset(store.root).texts
+    assert [texts[f"t{n}"].artist_id for n in range(3)] == [None, None, "somebody"]

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from train import cli
 from train.evaluate.probe import Entry, Rows, grid, probe
+from train.evaluate.vector_file import read_vectors
 
 Tracks = list[dict[str, Any]]
 TAGS = ("piano", "guitar", "drums", "calm", "fast", "dark")
@@ -108,6 +109,18 @@ def test_another_file_is_refused_in_one_line(
 ) -> None:
     ran = command("evaluate", "--embeddings", write(tmp_path / "x.parquet", key, rows), "--data", dataset)
     assert ran.code == 2 and message in ran.err and ran.err.count("\n") == 1
+
+
+def test_keys_that_are_no_text_and_vectors_that_are_long(
+    dataset: Path, tmp_path: Path, tracks: Tracks, command: Callable[..., Any]
+) -> None:
+    odd = pa.table({"track_id": pa.array([b"\xff\xfe"], pa.binary()), "vector": [[1.0]]})
+    pq.write_table(odd, tmp_path / "x.parquet")
+    ran = command("evaluate", "--embeddings", tmp_path / "x.parquet", "--data", dataset)
+    assert ran.code == 2 and "column 'track_id' holds binary, not text" in ran.err
+    far = {t["track_id"]: 1e30 * of_tags(t["tags"]) for t in tracks}
+    keys, vectors = read_vectors(write(tmp_path / "far.parquet", "track_id", far), "track_id")
+    assert len(keys) == len(tracks) and np.allclose(np.linalg.norm(vectors, axis=1), 1)
 
 
 def test_a_file_that_is_no_parquet_is_refused(dataset: Path, tmp_path: Path, command: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ from schemas.shards import FeatureSpec
 from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import LABELS, SPLITS, TRACKS
+from schemas.tables.tracks import UNKNOWN_ARTIST
 from train.data.joined import JoinedReader
 from train.data.reader import ClipReader
 from train.data.text import TextSource
@@ -99,8 +100,12 @@ class Dataset:
         """Digest of a feature's content: changes when, and only when, a clip may have changed."""
         return digest_of({path: entry.sha256 for path, entry in self.shards(feature).items()})
 
-    def identity(self, feature: str, spec: FeatureSpec) -> dict[str, Any]:
-        """What a run remembers of its data; says nothing of where it lies."""
+    def identity(self, feature: str, spec: FeatureSpec, *, by_track: bool = False) -> dict[str, Any]:
+        """What a run remembers of its data; says nothing of where it lies.
+
+        Args:
+            by_track: whether what is known of the tracks themselves decides what is learnt.
+        """
         files = self.receipt.files()
         return {
             "name": self.receipt.name,
@@ -110,6 +115,7 @@ class Dataset:
             "clips": self.features_digest(feature),
             "labels": files[LABELS.filename].sha256 if LABELS.filename in files else None,
             "splits": files[SPLITS.filename].sha256 if SPLITS.filename in files else None,
+            **({"tracks": files[TRACKS.filename].sha256} if by_track and TRACKS.filename in files else {}),
         }
 
     @cached_property
@@ -129,7 +135,8 @@ class Dataset:
         if not self.has(TRACKS):
             return {}
         rows = self.read(TRACKS, ["track_id", "recording_id", "artist_id"])
-        return dict(zip(rows["track_id"], zip(rows["recording_id"], rows["artist_id"], strict=True), strict=True))
+        artists = (None if artist == UNKNOWN_ARTIST else artist for artist in rows["artist_id"])
+        return dict(zip(rows["track_id"], zip(rows["recording_id"], artists, strict=True), strict=True))
 
     def split_of(self, scheme: str, fold: int) -> dict[str, str]:
         """Split by track id.
@@ -148,12 +155,16 @@ class Dataset:
             )
         return found
 
-    def select(self, splits: Mapping[str, str], names: Iterable[str], clips: Iterable[str]) -> Selection:
-        """The tracks of the named splits that have a clip and a text."""
+    def select(
+        self, splits: Mapping[str, str], names: Iterable[str], clips: Iterable[str], *, tagged: bool = False
+    ) -> Selection:
+        """The tracks of the named splits that have a clip and a text; with `tagged`, one of tags."""
         wanted, present = set(names), set(clips)
         tracks = sorted(track for track, split in splits.items() if split in wanted)
         heard = [track for track in tracks if track in present]
-        said = [s for s in (self.texts.get(track) for track in heard) if s and (s.tags or s.caption)]
+        said = [
+            s for s in (self.texts.get(track) for track in heard) if s and (s.tags or (s.caption and not tagged))
+        ]
         return Selection(tuple(said), len(tracks) - len(heard), len(heard) - len(said))
 
 

@@ -79,7 +79,12 @@ class JoinedReader:
                 - (start := max(span.start_s, clip.start_s))
                 > max(_SLACK_S, self.grid_s / 2)
             ]
-        return sorted(spans, key=lambda span: (span.start_s, span.end_s))
+        # Clips that overlap meet in many stretches: of those that lie in one another the longest says it all.
+        widest: list[Span] = []
+        for span in sorted(spans, key=lambda span: (span.start_s, -span.end_s)):
+            if not widest or span.end_s > widest[-1].end_s + _SLACK_S:
+                widest.append(span)
+        return widest
 
     def frames(self, feature: str, seconds: float) -> int:
         """How many frames of a feature `seconds` are, to the nearest."""
@@ -103,19 +108,23 @@ class JoinedReader:
     def random_crop(self, track: str, seconds: float, *, seed: int, epoch: int, number: int = 0) -> SpanCrop:
         """Where a track is cropped in an epoch: a pure function of (seed, epoch, track, number of the crop).
 
-        Uniform over the spans, then over the places of the coarsest feature's grid; a span that is shorter than
-        `seconds` is taken from its start.
+        Uniform over the spans that are long enough, then over the places of the coarsest feature's grid; where none
+        is, a span is taken from its start.
         """
         draw = stable_hash(f"{epoch}\x00{track}\x00joined\x00{number}", seed)
-        spans = self.spans[track]
+        spans = self._long_enough(track, seconds)
         draw, place = divmod(draw, len(spans))
         return self._placed(spans[place], seconds, draw)
 
     def centre_crop(self, track: str, seconds: float) -> SpanCrop:
-        """The middle of the track's middle span: the same every time."""
-        spans = self.spans[track]
+        """The middle of the track's middle span that is long enough: the same every time."""
+        spans = self._long_enough(track, seconds)
         span = spans[len(spans) // 2]
         return self._placed(span, seconds, (self._places(span, seconds) - 1) // 2)
+
+    def _long_enough(self, track: str, seconds: float) -> list[Span]:
+        spans = self.spans[track]
+        return [span for span in spans if span.seconds >= seconds - max(_SLACK_S, self.grid_s / 2)] or spans
 
     def _places(self, span: Span, seconds: float) -> int:
         return max(0, math.floor((span.seconds - seconds + _SLACK_S) / self.grid_s)) + 1

@@ -20,6 +20,7 @@ Weights = npt.NDArray[np.float64]
 DRAWS = 1000
 _LEAST_DRAWS = 200
 _WORK = 4_000_000_000
+_VALUES_AT_ONCE = 1 << 20
 LEVEL = 0.95
 
 
@@ -76,11 +77,14 @@ def tagging_intervals(scores: Floats, labels: Flags, artists: Sequence[str]) -> 
         return {}
     weights = artist_weights(artists, draws_for(len(labels), len(usable)))
     totals, counts = np.zeros((2, len(weights))), np.zeros(len(weights))
+    at_once = max(1, _VALUES_AT_ONCE // len(labels))
     for tag in usable:
-        areas = np.stack(weighted_areas(scores[:, tag], labels[:, tag], weights))
-        there = ~np.isnan(areas[0])
-        totals[:, there] += areas[:, there]
-        counts += there
+        for start in range(0, len(weights), at_once):
+            some = slice(start, start + at_once)
+            areas = np.stack(weighted_areas(scores[:, tag], labels[:, tag], weights[some]))
+            there = ~np.isnan(areas[0])
+            totals[:, some] += np.where(there, areas, 0.0)
+            counts[some] += there
     kept = counts > 0
     roc, pr = totals[:, kept] / counts[kept]
     return {"roc_auc": interval(roc), "pr_auc": interval(pr)}

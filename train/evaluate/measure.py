@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from train.data.dataset import Dataset
 from train.data.reader import ClipReader
-from train.data.text import labels_of
 from train.data.vocabulary import unknown_only
 from train.evaluate.annotated import best_f1_thresholds, overlap_scores
 from train.evaluate.embed import Embedder, Vectors, check_feature, unwatched
@@ -61,11 +60,17 @@ class Annotator(Words):
 def _annotator(dataset: Dataset, reader: ClipReader, embedder: Embedder, notes: list[str]) -> Annotator:
     section, texts = embedder.recipe.data, dataset.texts
     splits = dataset.split_of(section.scheme, section.fold)
-    tracks = sorted(t for t, split in splits.items() if split in section.valid and t in reader.clips and t in texts)
+    there = (track for track, split in splits.items() if split in section.valid and track in reader.clips)
+    tracks = sorted(track for track in there if track in texts and texts[track].tags)
     vocabulary = embedder.tokenizer.get_vocab()
     tags = sorted((tag for tag in vocabulary if tag not in SPECIAL), key=vocabulary.__getitem__)
     centroids = embedder.texts(tags)
-    labels = labels_of([texts[track] for track in tracks], {tag: column for column, tag in enumerate(tags)})
+    # As typed in this dataset, each tag has the column of what the vocabulary takes it for.
+    typed = {tag for track in tracks for tag in texts[track].tags}
+    columns = {tag: embedder.tokenizer.encode(tag).ids[0] - len(SPECIAL) for tag in typed}
+    labels = np.zeros((len(tracks), len(tags)), np.bool_)
+    for row, track in enumerate(tracks):
+        labels[row, [columns[tag] for tag in texts[track].tags if columns[tag] >= 0]] = True
     thresholds = best_f1_thresholds(embedder.tracks(reader, tracks) @ centroids.T, labels)
     never = int(np.isinf(thresholds).sum())
     if never:

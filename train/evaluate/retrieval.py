@@ -87,12 +87,16 @@ def pairs_metrics(scores: Matrix, captions: list[str], artists: list[str]) -> di
     numbers = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     keys = np.array([numbers[caption] for caption in captions])
     main = scores[np.ix_(kept, kept)]
+    own = np.eye(len(captions), dtype=np.bool_)
+    same = keys[:, None] == keys[None, :]
     return {
-        **retrieval_metrics(main, np.eye(len(kept), dtype=np.bool_)),
-        "intervals": ranking_intervals(
-            *rankings(main, np.eye(len(kept), dtype=np.bool_)), [artists[row] for row in kept], CUTOFFS
-        ),
+        **_with_intervals(main, np.eye(len(kept), dtype=np.bool_), [artists[row] for row in kept]),
         "repeated_captions": len(captions) - len(kept),
-        "with_duplicates": retrieval_metrics(scores, keys[:, None] == keys[None, :]),
-        "strict": retrieval_metrics(scores, np.eye(len(captions), dtype=np.bool_)),
+        "with_duplicates": _with_intervals(scores, same, artists),
+        "strict": _with_intervals(scores, own, artists),
     }
+
+
+def _with_intervals(scores: Matrix, relevant: Relevance, artists: list[str]) -> dict[str, Any]:
+    within = ranking_intervals(*rankings(scores, relevant), artists, CUTOFFS)
+    return {**retrieval_metrics(scores, relevant), "intervals": within}

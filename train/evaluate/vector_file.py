@@ -36,7 +36,10 @@ def read_vectors(file: str, key: str) -> tuple[list[str], Vectors]:
     for column in (key, "vector"):
         if column not in table.column_names:
             raise UsageError(f"{file}: has no column {column!r}; it has: {', '.join(table.column_names)}")
-    keys = table.column(key).cast(pa.string()).to_pylist()
+    try:
+        keys = table.column(key).cast(pa.string()).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(f"{file}: column {key!r} holds {table.column(key).type}, not text") from error
     if None in keys:
         raise UsageError(f"{file}: row {keys.index(None)}: has no {key}")
     twice = _repeated(keys)
@@ -67,7 +70,7 @@ def _unit(file: str, keys: list[str], column: pa.ChunkedArray) -> Vectors:
         row = int(odd[0])
         raise UsageError(f"{file}: {keys[row]!r}: {lengths[row]} numbers, and the first row has {lengths[0]}")
     vectors = values.reshape(len(keys), -1)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     wrong = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
     if len(wrong):
         raise UsageError(f"{file}: {keys[int(wrong[0])]!r}: a vector that is zero or not finite")

@@ -76,8 +76,10 @@ def open_material(data: str, recipe: Recipe) -> Material:
     reader = dataset.reader(section.feature)
     if len(reader.spec.shape) != 2 or reader.spec.shape[1] < 1:
         raise UsageError(f"{data}: feature {section.feature!r} is {reader.spec.shape}, not frames by bands")
-    train = dataset.select(splits, section.train, reader.clips)
-    valid = dataset.select(splits, section.valid, reader.clips)
+    # A track of which no tag is known is no example of having none.
+    tagged = recipe.text.representation == "vocabulary"
+    train = dataset.select(splits, section.train, reader.clips, tagged=tagged)
+    valid = dataset.select(splits, section.valid, reader.clips, tagged=tagged)
     distinct = distinct_texts(train.sources)
     if distinct < 2:
         raise UsageError(

@@ -41,7 +41,8 @@ def fit(fabric: Fabric, recipe: Recipe, data: str, out: str, resume: bool) -> No
     material = open_material(data, recipe)
     order = _order(fabric, recipe, len(material.train.sources))
     run = Run.at(out)
-    identity = material.dataset.identity(recipe.data.feature, material.reader.spec)
+    by_track = bool({"artist", "recording"} & {*recipe.training.positives, *recipe.training.masked})
+    identity = material.dataset.identity(recipe.data.feature, material.reader.spec, by_track=by_track)
     if fabric.global_rank == 0:
         run.check(recipe, identity, resume=resume)
     # The directory is claimed when nothing is left to complain of.

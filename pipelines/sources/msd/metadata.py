@@ -5,9 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, artist_key
+from pipelines.sources.artists import artist_id, artist_key
 from pipelines.sources.msd.sqlite import opened_sqlite
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 DATABASE, UNIQUE_TRACKS = "track_metadata", "unique_tracks"
 METADATA_FILES = {

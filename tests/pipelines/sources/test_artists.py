@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_id, artist_key, common_names
+from pipelines.sources.artists import artist_id, artist_key, common_names
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.sources.base import SourceContext
 from pipelines.sources.gtzan import Gtzan
 from pipelines.sources.published_files import PublishedFilesSettings
 from schemas.errors import DataError, UsageError
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 LISTS = {
     "train": ["blues/blues.00029.wav", "blues/blues.00030.wav", "reggae/reggae.00001.wav"],

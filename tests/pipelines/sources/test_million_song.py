@@ -19,7 +19,6 @@ import pyarrow as pa
 import pytest
 
 from pipelines.sources import million_song
-from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.sources.base import SourceContext, SourceTables, source_class
 from pipelines.sources.million_song import MillionSong, MillionSongSettings
 from pipelines.sources.msd.label_source import LabelSource, LabelTables, label_source
@@ -39,6 +38,7 @@ from schemas.tables import (
     TAXONOMY,
     TRACKS,
 )
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 Command = Callable[..., Any]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.sources.artists import UNKNOWN_ARTIST
 from pipelines.sources.base import SourceContext
 from pipelines.sources.msu_benchmark import MsuBenchmark, MsuBenchmarkSettings
 from schemas.errors import DataError, UsageError
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 Entry = dict[str, Any]
 # Entries as the release's page shows them, and as its code writes them.

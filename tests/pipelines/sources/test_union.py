@@ -7,9 +7,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.artists import UNKNOWN_ARTIST, artist_key
+from pipelines.sources.artists import artist_key
 from pipelines.sources.union import unite_artists
 from schemas.tables import TRACKS
+from schemas.tables.tracks import UNKNOWN_ARTIST
 
 
 def tracks(*rows: tuple[str, str | None] | tuple[str, str | None, str]) -> pa.Table:

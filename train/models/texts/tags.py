@@ -42,8 +42,9 @@ class Centroids(nn.Module):
 
 
 def new(_: Settings, words: Words, embedding: int) -> Made:
-    """Random centroids of the train tracks' tags."""
-    tags = sorted({tag.lower() for tag in words.tags})
+    """Random centroids of the train tracks' tags; tags that differ in case alone share one."""
+    normalised = word_tokenizer((), split=False).normalizer.normalize_str
+    tags = sorted({normalised(tag) for tag in words.tags})
     return Made(Centroids(len(tags), embedding), word_tokenizer(tags, split=False), {"tags": len(tags)})
 
 
