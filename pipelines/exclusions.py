@@ -12,7 +12,8 @@ from schemas.reasons import Reason
 
 
 def choose(exclusions: pa.Table, built: Iterable[str], stages: Sequence[str], reasons: Sequence[str]) -> pa.Table:
-    """The rows of `exclusions` that left in one of the stages and for one of the reasons, or in any where none is.
+    """The rows of `exclusions` that left in one of the stages and for one of the reasons, or in any where none is;
+    second tracks of one id only when they are asked for, since their id is that of the track that stayed.
 
     Args:
         built: the stages that the dataset has.
@@ -28,7 +29,11 @@ def choose(exclusions: pa.Table, built: Iterable[str], stages: Sequence[str], re
             raise UsageError(f"--reason {reason}: is no reason{suggest(reason, map(str, Reason))}")
     if stages:
         exclusions = _only(exclusions, "stage", wanted)
-    return _only(exclusions, "reason", set(reasons)) if reasons else exclusions
+    if reasons:
+        return _only(exclusions, "reason", set(reasons))
+    # Such a row has the id of the track that was kept: as a list it would take that one out.
+    others = pc.not_equal(exclusions.column("reason"), str(Reason.DUPLICATE_ID))
+    return exclusions.filter(others)
 
 
 def _stages_called(name: str, built: Sequence[str]) -> list[str]:

@@ -157,9 +157,10 @@ def against_lines(content: Mapping[str, Any]) -> list[str]:
         for row in entry["schemes"]:
             found, artists = row["found"], row["artists"]["count"]
             lines.append(
-                f"against {entry['name']!r}: the split {row['scheme']!r} learns from {found['count']:,} of its "
-                f"{entry['tracks']:,} tracks ({found['measured']:,} measured on there; {found['exact']:,} exact, "
-                f"{found['count'] - found['exact']:,} likely) and shares {artists:,} artists with what it measures"
+                f"against {entry['name']!r}: the split {row['scheme']!r} has {found['count']:,} tracks to learn "
+                f"from that are among its {entry['tracks']:,} ({found['measured']:,} measured on there; "
+                f"{found['exact']:,} exact, {found['count'] - found['exact']:,} likely) and shares {artists:,} "
+                "artists with what it measures"
             )
             lines += [
                 f"  {first['track']!r} is {first['other']!r} ({', '.join(first['splits'])}): "

@@ -53,7 +53,7 @@ def deep_problems(
     Yields:
         one line a problem.
     """
-    durations = dict(zip(*_columns(out, "track_id", "duration_s"), strict=True)) if _has(receipt) else None
+    durations = _ends(out) if TRACKS.filename in receipt.files() else None
     for name, stage in receipt.stages.items():
         if not name.startswith("features."):
             continue
@@ -80,13 +80,14 @@ def shard_files(receipt: Receipt) -> int:
     return sum(path.endswith(".parquet") for files in named for path in files)
 
 
-def _has(receipt: Receipt) -> bool:
-    return TRACKS.filename in receipt.files()
-
-
-def _columns(out: Store, *names: str) -> list[list[Any]]:
-    table = TRACKS.read(out, list(names))
-    return [table.column(name).to_pylist() for name in names]
+def _ends(out: Store) -> dict[str, float | None]:
+    """The last second of each track, as far as it is known; of a clip at least where it ends in its parent."""
+    columns = TRACKS.read(out, ["track_id", "duration_s", "end_s"]).to_pydict()
+    ends = (
+        max((end for end in known if end is not None), default=None)
+        for known in zip(columns["duration_s"], columns["end_s"], strict=True)
+    )
+    return dict(zip(columns["track_id"], ends, strict=True))
 
 
 def _shard(out: Store, path: str, number: int, count: int, durations: dict[str, float | None] | None) -> Held:

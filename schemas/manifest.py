@@ -27,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 class Section(BaseModel):
     """A part of the manifest whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SourceSection(BaseModel):

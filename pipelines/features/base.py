@@ -20,7 +20,7 @@ from schemas.store import Store
 class FeatureSettings(BaseModel):
     """The keys of one feature in a manifest; each kind adds its own. `splits` says nothing of the tensors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: str
     splits: tuple[Name, ...] = Field(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.sources.base import Source
 from schemas.store import Store
@@ -41,6 +42,14 @@ class Media(ABC):
     after: tuple[str, ...]
     way_out: str
 
+    def inputs(self, *, trust_stamps: bool) -> dict[str, str]:
+        """Digests, by path, of media that no table of the dataset has a digest of.
+
+        Args:
+            trust_stamps: take a file whose size and time are as they were as unchanged.
+        """
+        return {}
+
     @abstractmethod
     def store(self) -> Store | None:
         """The store that the paths start from, or None when there are no media at hand."""
@@ -68,11 +77,17 @@ class SourceMedia(Media):
 
     def refs(self, out: Store, kind: MediaKind) -> tuple[list[MediaRef], list[str]]:
         uri, sha256 = f"{kind}_uri", f"{kind}_sha256"
+        whole = self._source.files_are_clips()
         columns = [name for name in ("track_id", uri, sha256, "start_s", "end_s") if name in TRACKS.schema.names]
         rows = sorted(TRACKS.read(out, columns).to_pylist(), key=lambda row: row["track_id"])
         found = [
-            MediaRef(row["track_id"], row[uri], row["start_s"] or 0.0, row["end_s"], row.get(sha256))
+            MediaRef(row["track_id"], row[uri], *((0.0, None) if whole else _part(row)), row.get(sha256))
             for row in rows
             if row[uri]
         ]
         return found, [row["track_id"] for row in rows if not row[uri]]
+
+
+def _part(row: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Where the track starts and ends in its file, seconds."""
+    return row["start_s"] or 0.0, row["end_s"]

@@ -16,6 +16,7 @@ from pipelines.features.decode import ExcludedError
 from pipelines.features.media import Media, MediaKind, MediaRef
 from pipelines.features.presets import CUSTOM, MelPreset, preset_of
 from pipelines.locations import store_at
+from pipelines.sources.file_digests import digests_of
 from schemas.errors import UsageError
 from schemas.reasons import Reason
 from schemas.shards import Clip, FeatureSpec
@@ -175,6 +176,13 @@ class PublishedSpectrograms(Media):
     def store(self) -> Store | None:
         return None if self._path is None else store_at(self._path, self._base, self._key)
 
+    def inputs(self, *, trust_stamps: bool) -> dict[str, str]:
+        store = self.store()
+        if store is None:
+            return {}
+        files = [info.path for info in store.list() if info.path.endswith(".npy") and store.inside(info.path)]
+        return digests_of(store, files, trust_stamps=trust_stamps)
+
     def refs(self, out: Store, kind: MediaKind) -> tuple[list[MediaRef], list[str]]:
         """As `Media.refs`. Of several forms of a layout the first is taken by which a file is there.
 
@@ -186,9 +194,11 @@ class PublishedSpectrograms(Media):
         known = [_fields(track, uri) for track, uri in pairs]
         pattern = self._pattern([fields for fields in known if fields])
         refs, without = [], []
+        digests = self.inputs(trust_stamps=True)
         for (track, _), fields in zip(pairs, known, strict=True):
             try:
-                refs.append(MediaRef(track, pattern.format(**fields)))
+                path = pattern.format(**fields)
+                refs.append(MediaRef(track, path, sha256=digests.get(path)))
             except KeyError:
                 without.append(track)
         return refs, without

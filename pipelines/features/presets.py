@@ -13,12 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.features.loudness import LOUDEST
 from pipelines.features.segments import Segments
 from schemas.errors import UsageError, suggest
 
 CUSTOM = "custom"
-# Full scale is 1; files of floating-point numbers may hold those of 16-bit ones.
-LOUDEST = 65_536.0
 
 
 class MelPreset(BaseModel):
@@ -29,7 +28,7 @@ class MelPreset(BaseModel):
     as (value - mean) / std.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rate: int = Field(ge=1_000, le=384_000, description="samples a second")
     n_fft: int = Field(ge=16, description="length of the transform")

@@ -22,7 +22,7 @@ class Segments(BaseModel):
     `{span_s: 120, count: 8, segment_s: 15}` VCMR's eight in the middle two minutes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     position: Literal["start", "centre"] = Field(default="centre", description="where in the track the part lies")
     span_s: float | None = Field(default=None, gt=0, description="seconds of the part; null for the whole track")

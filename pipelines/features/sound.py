@@ -12,6 +12,7 @@ from pipelines.features.base import FeatureSettings
 from pipelines.features.deformations.base import DeformSection, deformation_of
 from pipelines.features.media import MediaRef
 from pipelines.features.segments import Segments
+from schemas.errors import UsageError
 from schemas.reasons import Reason
 from schemas.store import Store
 
@@ -55,11 +56,12 @@ class Sound:
         shortest: samples that a segment must have.
 
     Raises:
-        UsageError: an unknown deformation.
+        UsageError: an unknown deformation; segments that no track could fill.
     """
 
     def __init__(self, settings: SoundSettings, key: str, rate: int, segments: Segments, shortest: int = 1) -> None:
         self._settings, self._rate, self._segments, self._shortest = settings, rate, segments, shortest
+        _require_possible(settings, key, rate, segments, shortest)
         deform = settings.deform
         self._deformation = None if deform is None else deformation_of(deform, f"{key}.deform")
 
@@ -104,6 +106,17 @@ class Sound:
             Segment(number, start_s + first * speed / rate, _filled(samples[first : first + length], length))
             for number, (first, length) in enumerate(placed)
         ]
+
+
+def _require_possible(settings: SoundSettings, key: str, rate: int, segments: Segments, shortest: int) -> None:
+    length, wanted = segments.segment_s, segments.wanted_s
+    if length is not None and round(length * rate) < shortest:
+        raise UsageError(f"{key}.segments.segment_s: {length:g} s; a window alone is {shortest / rate:.3g} s")
+    if wanted is not None and wanted < settings.min_s:
+        raise UsageError(
+            f"{key}.min_s: {settings.min_s:g} s are needed, and the segments read {wanted:g} s at most; "
+            f"set {key}.min_s"
+        )
 
 
 def _filled(samples: Samples, length: int) -> Samples:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.features.decode import ExcludedError
+from pipelines.features.loudness import LOUDEST
 from schemas.reasons import Reason
 
 FULL_SCALE = 0.99
@@ -50,6 +51,9 @@ def require_sound(
             Reason.NOT_FINITE, f"{uri}: {count} of {len(samples)} samples {at} are NaN or infinite: no numbers"
         )
     peak = max(-low, high)
+    if peak > LOUDEST:
+        detail = f"{uri}: a sample of {peak:g} {at}, where full scale is 1: no sound"
+        raise ExcludedError(Reason.NOT_FINITE, detail)
     if peak < 10 ** (silence_db / 20):
         raise ExcludedError(Reason.SILENT, f"{uri}: no sample above {silence_db:g} dB {at}")
     if max_clipped is not None and peak >= FULL_SCALE:

@@ -42,7 +42,10 @@ class FeatureStage(Stage):
     def settings(self, context: BuildContext) -> Any:
         spec, splits = self._feature.spec(), self._feature.settings.splits
         tensors = {"spec": dict(spec.settings), "dtype": spec.dtype, "shape": list(spec.shape)}
-        return {**tensors, "splits": sorted(splits)} if splits else tensors
+        inputs = self._media.inputs(trust_stamps=not context.check)
+        # Only where there are any: what has none stands as it did.
+        asked = {"splits": sorted(splits)} if splits else {}
+        return {**tensors, **asked, **({"inputs": digest_of(inputs)} if inputs else {})}
 
     def repairable(self) -> bool:
         return True
@@ -151,7 +154,8 @@ class FeatureStage(Stage):
             shard = shard_of(ref.track_id, count)
             members[shard].append([ref.track_id, ref.uri, ref.start_s, ref.end_s])
             contents[shard].append([ref.track_id, ref.sha256 or ref.uri, ref.start_s, ref.end_s])
-        settings = [self.version, self.settings(context)]
+        # Not its inputs: each shard has the digests of its own.
+        settings = [self.version, {k: v for k, v in self.settings(context).items() if k != "inputs"}]
         tasks = []
         for shard in range(count):
             path = shard_path(self._feature.name, shard, count)

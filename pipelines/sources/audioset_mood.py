@@ -45,10 +45,12 @@ class AudioSetMoodSettings(PublishedFilesSettings):
         audio_name: how the audio files are named, for AudioSet publishes none: `{youtube}` and `{start}` (whole
             seconds) are filled in.
         audio: the folder of the audio files; without it no features.
+        audio_holds: whether a file is the clip of ten seconds alone, or the sound of the whole video.
     """
 
     parts: list[Part] = Field(default=["balanced_train", "unbalanced_train", "eval"], min_length=1)
     audio_name: str = "{youtube}.wav"
+    audio_holds: Literal["clip", "parent"] = "clip"
 
 
 class AudioSetMood(PublishedFiles):
@@ -57,6 +59,9 @@ class AudioSetMood(PublishedFiles):
     VERSION = 1
     Settings = AudioSetMoodSettings
     settings: AudioSetMoodSettings
+
+    def files_are_clips(self) -> bool:
+        return self.settings.audio_holds == "clip"
 
     def files(self) -> Mapping[str, PublishedFile]:
         lists: dict[str, PublishedFile] = {

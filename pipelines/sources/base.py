@@ -126,6 +126,11 @@ class Source(ABC):
     def audio(self) -> Store | None:
         """The store that `tracks.audio_uri` starts from, or None when there is no sound at hand."""
 
+    def files_are_clips(self) -> bool:
+        """Whether a file holds the clip alone, where a track is a clip of a longer recording; else it holds all of
+        the recording, and `tracks.start_s` and `end_s` say which part is the track."""
+        return True
+
 
 def source_kinds() -> list[str]:
     """Every kind that a manifest may name: the modules here that define a `SOURCE`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -99,6 +99,7 @@ class CaptionTableSettings(PublishedFilesSettings):
         audio_name: the sound's path for tables without an audio column, such as `{id}.wav`.
         random: ratios of a random split by track (MuLaP 3.1): the scheme `published`, or `random` beside lists.
         random_seed: of that split.
+        audio_holds: whether a sound file is the clip alone, or all of the recording that the clip is a part of.
     """
 
     files: Annotated[list[CaptionFile], Field(min_length=1)]
@@ -108,6 +109,7 @@ class CaptionTableSettings(PublishedFilesSettings):
     audio_name: str | None = None
     random: dict[str, float] | None = None
     random_seed: int = 0
+    audio_holds: Literal["clip", "parent"] = "clip"
 
     @field_validator("files", mode="before")
     @classmethod
@@ -161,6 +163,9 @@ class CaptionTable(PublishedFiles):
         below = "" if folder == "." or any(sign in folder for sign in "*?[") else folder
         names = [info.path for info in self.store.list(below) if fnmatchcase(info.path, pattern)]
         return names or [pattern]
+
+    def files_are_clips(self) -> bool:
+        return cast(CaptionTableSettings, self.settings).audio_holds == "clip"
 
     def read(self) -> SourceTables:
         rows, seen = RowBuffer(), set[str]()

@@ -169,3 +169,20 @@ def test_what_is_listed_is_chosen_by_stage_and_reason(command: Command, data: Pa
     refused = command("exclusions", data, "--out", tmp_path / "some.txt")
     assert refused.code == 2 and ".csv" in refused.err
     assert command("exclusions", tmp_path, "--out", tmp_path / "some.csv").code == 2
+
+
+def test_a_second_track_of_an_id_does_not_take_the_first_out(command: Command, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    for number in range(3):
+        soundfile.write(music / f"{number}.wav", np.sin(np.arange(64_000) * (0.01 + number / 100)), 16_000)
+    (music / "metadata.csv").write_text("path,track_id,artist\n0.wav,X,a\n1.wav,X,b\n2.wav,Y,c\n", "utf-8")
+    words = ("build", "folder", "--only", "source", "--set", f"source.path={music}")
+    assert command(*words, "--out", tmp_path / "first").code == 0
+    assert command("exclusions", tmp_path / "first", "--out", tmp_path / "bad.csv").code == 0
+    again = command(*words, "--set", f"exclude={tmp_path / 'bad.csv'}", "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    tracks = pq.read_table(tmp_path / "again/tracks.parquet").column("track_id").to_pylist()
+    assert sorted(tracks) == ["X", "Y"]
+    asked = command("exclusions", tmp_path / "first", "--reason", "duplicate_id", "--out", tmp_path / "bad.csv")
+    assert asked.code == 0 and "X,duplicate_id" in (tmp_path / "bad.csv").read_text().replace('"', "")

@@ -185,3 +185,24 @@ def test_an_id_leads_nowhere_out_of_the_folder(tmp_path: Path) -> None:
 def test_what_cannot_be_is_named_by_its_key(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         feature(**settings)
+
+
+def test_other_arrays_under_the_same_names_are_another_input(tmp_path: Path, command: Command) -> None:
+    source, out = melon(tmp_path / "melon"), tmp_path / "out"
+    for folder, seed in (("a", 0), ("b", 0), ("c", 50)):
+        for number in range(995, 1007):
+            path = tmp_path / folder / f"{number // 1000}/{number}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, mel(number + seed))
+    (tmp_path / "a/1/1003.npy").unlink()
+    words = ("build", "melon", "--set", f"source.path={source}", "--out", out)
+    assert command(*words, "--set", f"features.mel.path={tmp_path / 'a'}").code == 0
+    assert set(tensors(out)) == {str(n) for n in range(995, 1007)} - {"1003"}
+    # What was missing is there: the same arrays elsewhere, and one more.
+    assert command(*words, "--set", f"features.mel.path={tmp_path / 'b'}").code == 0
+    assert set(tensors(out)) == {str(n) for n in range(995, 1007)}
+    first = (out / "receipt.json").read_bytes()
+    assert "everything stands" in command(*words, "--set", f"features.mel.path={tmp_path / 'b'}").out
+    assert command(*words, "--set", f"features.mel.path={tmp_path / 'c'}").code == 0
+    assert np.array_equal(tensors(out)["1003"], mel(1053).T.astype(np.float16))
+    assert (out / "receipt.json").read_bytes() != first

@@ -18,6 +18,7 @@ from pipelines.features.decode import ExcludedError
 from pipelines.features.media import MediaRef
 from pipelines.features.presets import PRESETS
 from pipelines.features.segments import SLACK_S, Segments
+from schemas.errors import UsageError
 from schemas.manifest import FeatureSection
 from schemas.reasons import Reason
 from schemas.shards import Clip
@@ -148,3 +149,20 @@ def test_the_command_lists_every_preset_with_its_source(command: Any) -> None:
         assert preset.source in ran.out
     assert {"ttmr", "ttmr_as_released", "mtt", "musicnn", "mulap", "short_chunk", "fcn", "fcn_12k", "jamendo",
             "melon", "waveform"} == set(PRESETS)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"segments": {"segment_s": 0.01}},
+            r"features\.x\.segments\.segment_s: 0\.01 s; a window alone",
+        ),
+        ({"segments": {"span_s": 2}}, r"features\.x\.min_s: 3 s are needed, and the segments read 2 s at most"),
+        ({"min_s": float("inf")}, r"features\.x\.min_s: Input should be a finite number"),
+        ({"silence_db": float("-inf")}, r"features\.x\.silence_db: Input should be a finite number"),
+    ],
+)
+def test_settings_that_no_track_could_meet_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        feature_of("x", FeatureSection.model_validate({"kind": "log_mel", **settings}), "test")

@@ -51,6 +51,11 @@ def refused(samples: npt.NDArray[np.float32], **settings: float) -> ExcludedErro
             ["1 of 16000"],
         ),
         (np.clip(tone(2, 1000.0), -1, 1), Reason.CLIPPED, ["99.", "50.0%"]),
+        (
+            np.where(np.arange(RATE * 2) == 7, 1e30, tone(2)).astype(np.float32),
+            Reason.NOT_FINITE,
+            ["a sample of 1e+30"],
+        ),
     ],
 )
 def test_each_defect_has_its_reason(samples: npt.NDArray[np.float32], reason: Reason, words: list[str]) -> None:

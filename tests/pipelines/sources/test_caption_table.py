@@ -8,14 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from pipelines.sources.base import SourceContext
 from pipelines.sources.caption_table import CaptionTable, CaptionTableSettings
 from pipelines.sources.table_rows import cell_list
 from schemas.errors import UsageError
+from train.data.dataset import Dataset
 
 Command = Callable[..., Any]
 HEADER = (
@@ -128,6 +131,30 @@ def lp_row(number: int, artist: str) -> dict[str, Any]:
             "year": 1994 if number % 2 else 0, "tag": ["hip hop", f"tag {number % 3}"], **said,
             "caption_attribute_prediction": "made up", "pseudo_attribute": ["x"],
             "path": f"a/{track}.npy"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("holds", "seconds"), [("clip", 10), ("parent", 130)])
+def test_a_clips_sound_is_read_from_its_own_file_or_out_of_its_parents(
+    holds: str, seconds: int, tmp_path: Path, command: Command
+) -> None:
+    """Each second has a tone of its own, so the feature tells which seconds it was made of."""
+    folder, sound, out = musiccaps(tmp_path / "mc"), tmp_path / "wav", tmp_path / "out"
+    sound.mkdir()
+    times = np.arange(16_000 * seconds) / 16_000
+    for track in ("-0Gaa-bB1q4", "_aSdAVK7_lg", "3bYkZ9ab12Q"):
+        soundfile.write(sound / f"{track}.wav", 0.5 * np.sin(2 * np.pi * times * (300 + 40 * (times // 1))), 16_000)
+    words = ("build", "musiccaps", "--set", f"source.path={folder}", "--set", f"source.audio={sound}")
+    more = ("--set", f"source.audio_holds={holds}", "--set", "features={sound: {kind: waveform, segments: {}}}")
+    ran = command(*words, *more, "--out", out)
+    assert ran.code == 0, ran.err
+    reader = Dataset(str(out)).reader("sound")
+    for track, start in (("-0Gaa-bB1q4", 30), ("_aSdAVK7_lg", 0), ("3bYkZ9ab12Q", 110)):
+        (clip,) = reader.clips[track]
+        first = start if holds == "parent" else 0
+        assert (clip.start_s, clip.frames) == (first, 160_000)
+        spectrum = np.abs(np.fft.rfft(reader.clip(clip)[:16_000].astype(float)))
+        assert int(spectrum.argmax()) == 300 + 40 * first
+    assert command("verify", out, "--deep").code == 0
 
 
 def test_lp_musiccaps_as_published(tmp_path: Path, command: Command) -> None:
