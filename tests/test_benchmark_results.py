@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.result import Result
 
 def run(monkeypatch: pytest.MonkeyPatch, *rows: Result) -> int:
     monkeypatch.setattr(benchmarks, "modules", lambda wanted: wanted)
-    monkeypatch.setattr(benchmarks.importlib, "import_module", lambda _: SimpleNamespace(run=lambda: list(rows)))
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(run=lambda: list(rows)))
     monkeypatch.setattr(sys, "argv", ["benchmarks", "some"])
     return benchmarks.main()
 
