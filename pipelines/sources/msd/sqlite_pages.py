@@ -177,6 +177,21 @@ def _leaves(data: Bytes, size: int, root: int) -> tuple[Numbers, Numbers]:
 
 
 @_compiled
+def _free(data: Bytes, leaf: int, first: int, usable: int) -> np.int64:
+    """Bytes of a page that no row has, from where its first row may begin: those in its list, and the crumbs."""
+    free, block = np.int64(data[leaf + 7]), _big(data, leaf + 1, 2)
+    least = np.int64(first)
+    while block != 0:
+        if block < least or block + 4 > usable:
+            raise ValueError("a free place where there can be none")
+        size = _big(data, leaf + block + 2, 2)
+        free += size
+        least = block + max(size, 4)
+        block = _big(data, leaf + block, 2)
+    return free
+
+
+@_compiled
 def _payloads(
     data: Bytes, leaves: Numbers, size: int, usable: int, rows: int
 ) -> tuple[Numbers, Numbers, Numbers, Bytes]:
@@ -187,7 +202,11 @@ def _payloads(
     for leaf in leaves:
         count = _big(data, leaf + 3, 2)
         content = _big(data, leaf + 5, 2)
-        first = max(8 + 2 * count, 1 << 16 if content == 0 else content)
+        first = 1 << 16 if content == 0 else content
+        if first < 8 + 2 * count:
+            raise ValueError("rows where the page's list of them is")
+        # Each byte from there on is a row's, or free; rows that overlap or are left out would not add up.
+        known = first + _free(data, leaf, first, usable)
         for cell in range(count):
             start = _big(data, leaf + 8 + 2 * cell, 2)
             if start < first:
@@ -204,6 +223,7 @@ def _payloads(
                     local = least
             if length < 0 or length > len(data) or at + local > leaf + usable:
                 raise ValueError("a record beyond its page")
+            known += max(4, at + local - leaf - start + (0 if local == length else 4))
             if local == length:
                 continue
             if used + length > len(data):
@@ -226,6 +246,8 @@ def _payloads(
                 at = (page - 1) * size + 4
                 local = min(usable - 4, end - used)
                 page = _big(data, at - 4, 4)
+        if known != usable:
+            raise ValueError("a page whose rows are not all there")
     return rowids, begins, lengths, spilled[:used]
 
 
