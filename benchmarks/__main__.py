@@ -1,4 +1,4 @@
-"""Runs every benchmark, prints one table, writes results.json; exit 1 when a goal is missed."""
+"""Runs benchmarks, prints one table, writes their rows to results.json; exit 1 when a goal is missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import pkgutil
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +31,12 @@ def _has_run(name: str) -> bool:
     return "\ndef run() -> list[Result]:" in Path(__file__).with_name(f"{name}.py").read_text("utf-8")
 
 
+def merged(before: Iterable[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows sorted by name and peer; of the same name and peer the newer one."""
+    rows = {(row["name"], row["peer"]): row for row in (*before, *now)}
+    return [rows[key] for key in sorted(rows)]
+
+
 def main() -> int:
     """Run those named on the command line, or all."""
     console = Console()
@@ -46,7 +54,8 @@ def main() -> int:
         cells = (f"{row.ours:,.1f}", f"{row.theirs:,.1f}", row.unit, f"{row.ratio:.2f}", f"{row.goal:g}", reached)
         table.add_row(row.name, row.peer, *cells)
     console.print(table)
-    RESULTS.write_text(json.dumps([row.row() for row in results], indent=2) + "\n", "utf-8")
+    before = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    RESULTS.write_text(json.dumps(merged(before, [row.row() for row in results]), indent=2) + "\n", "utf-8")
     return 0 if all(row.ratio >= row.goal for row in results) else 1
 
 

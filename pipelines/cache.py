@@ -1,7 +1,8 @@
 """What was read or worked out before, kept outside of every dataset: recipes that share files read them once.
 
 An entry is named by everything that its content depends on, digests of files and versions of code included, so none
-is ever stale. It holds its own digest: one that is damaged, or was cut off, counts as missing and is made again.
+is ever stale. It holds its own digest: one that is damaged, or was cut off, counts as missing and is made again. So
+does one that whoever may write into the folder put there, where it is not of the shape that is asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,13 +19,16 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from schemas.digests import canonical_json, digest_of
-from schemas.store import Store
+from schemas.errors import UsageError
+from schemas.store import FileInfo, Store
 
 MOST_BYTES = 4 << 30
 _FORMAT = 1
 _FOLDER = "tables"
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
+# A writer of an entry takes minutes at most.
+_ABANDONED_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -42,24 +46,41 @@ class Remembered:
 
 def cache_folder() -> str:
     """Where caches lie: `TRACKLORE_CACHE`, or else `tracklore` in the user's folder for caches. It may be deleted
-    at any time."""
+    at any time.
+
+    Raises:
+        UsageError: `TRACKLORE_CACHE` is no folder of this machine.
+    """
     own = os.environ.get("TRACKLORE_CACHE")
+    if own and not Store(own).is_local:
+        raise UsageError(f"TRACKLORE_CACHE: {own} is not on this machine; name a folder that is, or unset it")
     return own or f"{os.environ.get('XDG_CACHE_HOME') or Path('~').expanduser() / '.cache'}/tracklore"
 
 
-def remembered(kind: str, key: Any, make: Callable[[], Remembered]) -> Remembered:
+def remembered(
+    kind: str,
+    key: Any,
+    tables: Collection[str],
+    make: Callable[[], Remembered],
+    *,
+    still: Callable[[], bool] = lambda: True,
+) -> Remembered:
     """What `make` gives, from an earlier time when there was one.
 
     Args:
         kind: what it is, for a person who looks into the folder.
         key: everything that the content depends on (JSON).
+        tables: the names of all that `make` gives; an entry of others counts as missing.
+        still: whether the key is still that of what it was made from; asked when it is made, and if not, nothing
+            is kept.
     """
     store = Store(f"{cache_folder()}/{_FOLDER}")
     name = f"{kind}-{digest_of([_FORMAT, kind, key])[:40]}.arrow"
-    found = _read(store, name)
+    found = _read(store, name, tables)
     if found is None:
         found = make()
-        _write(store, name, found)
+        if still():
+            _write(store, name, found)
     return found
 
 
@@ -71,7 +92,7 @@ def digest_of_table(table: pa.Table) -> str:
     return hashed.digest().hex()
 
 
-def _read(store: Store, name: str) -> Remembered | None:
+def _read(store: Store, name: str, expected: Collection[str]) -> Remembered | None:
     path = store.local_path(name)
     try:
         whole = pa.memory_map(str(path)).read_buffer() if path is not None else pa.py_buffer(store.read_bytes(name))
@@ -80,14 +101,19 @@ def _read(store: Store, name: str) -> Remembered | None:
             return None
         begin = _LENGTH_BYTES + int.from_bytes(whole[:_LENGTH_BYTES].to_pybytes(), "big")
         head = json.loads(whole[_LENGTH_BYTES:begin].to_pybytes())
+        names, notes = head["tables"], head["notes"]
+        if sorted(names) != sorted(expected) or not all(isinstance(note, str) for note in notes):
+            return None
         stream = pa.BufferReader(whole[begin:end])
-        tables = {name: pa.ipc.open_stream(stream).read_all() for name in head["tables"]}
-    except (OSError, ValueError):  # pyarrow's own errors are of these kinds
+        tables = {name: pa.ipc.open_stream(stream).read_all() for name in names}
+        for table in tables.values():
+            table.validate(full=True)  # offsets that lead out of the file would end the process
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException):
         return None
     if path is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # what was of use last is deleted last
-    return Remembered(tables, tuple(head["notes"]))
+    return Remembered(tables, tuple(notes))
 
 
 def _write(store: Store, name: str, entry: Remembered) -> None:
@@ -129,11 +155,18 @@ class _Hashed:
 
 
 def _make_room(store: Store) -> None:
-    """Delete what was of use the longest ago, until the rest is no more than `MOST_BYTES`."""
-    files = store.list()
+    """Delete what was of use the longest ago, until the rest is no more than `MOST_BYTES`; and what killed writers
+    left behind."""
+    store.remove_temporaries(_ABANDONED_S)
+    files = [file for file in store.list() if _last_use(file) is not None]
     total = sum(file.bytes for file in files)
-    for file in sorted(files, key=lambda file: (int(file.stamp or 0), file.path)):
+    for file in sorted(files, key=lambda file: (_last_use(file) or 0, file.path)):
         if total <= MOST_BYTES:
             return
         store.remove(file.path)
         total -= file.bytes
+
+
+def _last_use(file: FileInfo) -> int | None:
+    """In ns; None of what is gone since it was listed, or is none of our files: a link to a folder."""
+    return int(file.stamp) if file.stamp.removeprefix("-").isdecimal() else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -224,16 +225,24 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self._located[0].rm(self.full(relative))
 
-    def remove_temporaries(self) -> int:
-        """Delete what killed attempts left behind; return how many files."""
+    def remove_temporaries(self, age_s: float = 0.0) -> int:
+        """Delete what killed attempts left behind; return how many files.
+
+        Args:
+            age_s: those written to within so many seconds stay, where others may still be writing.
+        """
         fs, root = self._located
         if not fs.exists(root):
             return 0
         stale = [name for name in fs.find(root) if _is_temporary(name[len(root) :])]
+        removed = 0
         for name in stale:
             with contextlib.suppress(FileNotFoundError):
+                if age_s and time.time() - fs.modified(name).timestamp() < age_s:
+                    continue
                 fs.rm(name)
-        return len(stale)
+                removed += 1
+        return removed
 
     def sha256(self, relative: str) -> str:
         """Read the file and return its digest."""

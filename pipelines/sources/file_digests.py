@@ -24,9 +24,7 @@ def digests_of(store: Store, paths: Sequence[str], *, trust_stamps: bool = True)
     found = {}
     for info in infos:
         digest = known.get(_key(info))
-        if digest is None and info.path in folders:
-            digest = digest_of([[file.path, store.sha256(file.path)] for file in folders[info.path]])
-        found[info.path] = digest or store.sha256(info.path)
+        found[info.path] = digest or _content_digest(store, info.path, folders.get(info.path))
     kept = {**known, **{_key(info): found[info.path] for info in infos}}
     if store.is_shared and kept != known:
         try:
@@ -34,6 +32,21 @@ def digests_of(store: Store, paths: Sequence[str], *, trust_stamps: bool = True)
         except OSError:  # a read-only home: the next build reads again
             return found
     return found
+
+
+def digest_now(store: Store, path: str) -> str:
+    """The same of one file or folder, of what it holds now and whatever is remembered.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _content_digest(store, path, store.list(path) if store.is_folder(path) else None)
+
+
+def _content_digest(store: Store, path: str, below: Sequence[FileInfo] | None) -> str:
+    if below is None:
+        return store.sha256(path)
+    return digest_of([[file.path, store.sha256(file.path)] for file in below])
 
 
 def _memory_of(store: Store) -> tuple[Store, str]:

@@ -184,7 +184,9 @@ class MillionSong(MillionSongFiles):
 
     def _tracks(self) -> tuple[pa.Table, tuple[str, ...]]:
         if self._metadata is None:
-            found = self.remembered("million-song-metadata", self.VERSION, METADATA_FILES, self._read_metadata)
+            found = self.remembered(
+                "million-song-metadata", self.VERSION, METADATA_FILES, ["tracks"], self._read_metadata
+            )
             self._metadata = found.tables["tracks"], found.notes
         return self._metadata
 
@@ -201,7 +203,8 @@ class MillionSong(MillionSongFiles):
             return Remembered({"listened": taste.listened, "exclusions": taste.exclusions}, taste.notes)
 
         keys, beside = [*TASTE_FILES, *METADATA_FILES], digest_of_table(pa.table({"track_id": tracks}))
-        found = self.remembered("taste-profile", self.VERSION, keys, read, beside=beside)
+        tables = ["listened", "exclusions"]
+        found = self.remembered("taste-profile", self.VERSION, keys, tables, read, beside=beside)
         return TasteProfile(found.tables["listened"], None, found.tables["exclusions"], found.notes)
 
     def _published(self, releases: dict[str, LabelTables], notes: list[str]) -> pa.Table | None:

@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 from pipelines.cache import Remembered, remembered
 from pipelines.sources.base import Source, SourceContext, SourceSettings
-from pipelines.sources.file_digests import digests_of
+from pipelines.sources.file_digests import digest_now, digests_of
 from schemas.errors import UsageError
 from schemas.store import Store
 
@@ -105,17 +105,33 @@ class PublishedFiles(Source):
         return {key: digests[path] for key, path in self._found.items()}
 
     def remembered(
-        self, kind: str, version: int, keys: Iterable[str], read: Callable[[], Remembered], *, beside: Any = None
+        self,
+        kind: str,
+        version: int,
+        keys: Iterable[str],
+        tables: Collection[str],
+        read: Callable[[], Remembered],
+        *,
+        beside: Any = None,
     ) -> Remembered:
         """What `read` makes of files, which are read again only when one of them is another; see `pipelines.cache`.
+        What it made of files that were replaced since their digests were taken is not kept.
 
         Args:
             version: raised when `read` makes something else of the same files.
             keys: of all files that `read` may look at, whether they are there or not.
+            tables: the names of all that `read` gives.
             beside: what else its result depends on (JSON).
         """
         looked_at = {key: [self._found.get(key), self._digests.get(key)] for key in keys}
-        return remembered(kind, [version, looked_at, beside], read)
+
+        def still() -> bool:
+            try:
+                return all(digest_now(self.store, path) == digest for path, digest in looked_at.values() if path)
+            except OSError:
+                return False
+
+        return remembered(kind, [version, looked_at, beside], tables, read, still=still)
 
     def audio(self) -> Store | None:
         return None if self.settings.audio is None else self.context.store(self.settings.audio, "source.audio")

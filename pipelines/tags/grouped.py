@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from itertools import accumulate, pairwise
 
 import pyarrow as pa
@@ -12,7 +15,15 @@ from pipelines.cache import Remembered, digest_of_table, remembered
 from pipelines.tags.grouping import TagCount, TagGroup, group_tags
 from pipelines.tags.normalise import Normalised, Normaliser
 from pipelines.tags.rules import TagRules
+from schemas.digests import digest_of
 from schemas.reasons import Reason
+
+_TABLES = ("groups", "members", "dropped")
+# All code that groups come from.
+_MODULES = (
+    ("pipelines", "words"),
+    *(("pipelines.tags", name) for name in ("ecals", "grouped", "grouping", "normalise", "rules", "spelling")),
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +49,22 @@ def grouped_tags(
     Args:
         taxonomy_rules: say what class a tag is of where `rules` leave tags as they are.
         taxonomy: what the source says of its tags, in the schema of `schemas.tables.TAXONOMY`.
-        version: of all code that forms groups.
+        version: raised when groups come out otherwise of the same code.
     """
     columns = zip(TagCount._fields, zip(*counts, strict=True), strict=False)
     typed = pa.table({name: pa.array(column) for name, column in columns})
-    key = [version, rules.digest(), taxonomy_rules.digest(), digest_of_table(typed), digest_of_table(taxonomy)]
-    found = remembered("groups", key, lambda: _formed(counts, rules, taxonomy_rules, taxonomy))
+    key = [
+        version,
+        code_digest(),
+        rules.digest(),
+        taxonomy_rules.digest(),
+        digest_of_table(typed),
+        digest_of_table(taxonomy),
+    ]
+    found = remembered("groups", key, _TABLES, lambda: _formed(counts, rules, taxonomy_rules, taxonomy))
     groups, members, dropped = (
         {column: table.column(column).to_pylist() for column in table.column_names}
-        for table in (found.tables[name] for name in ("groups", "members", "dropped"))
+        for table in (found.tables[name] for name in _TABLES)
     )
     places = list(pairwise(accumulate(groups.pop("members"), initial=0)))
     raw, joined_by = members["raw_tag"], members["joined_by"]
@@ -58,6 +76,13 @@ def grouped_tags(
         members["words"],
         {tag: (Reason(reason), detail) for tag, reason, detail in zip(*dropped.values(), strict=True)},
     )
+
+
+@cache
+def code_digest() -> str:
+    """Of the source of all modules that form groups, and of what Python knows of letters."""
+    texts = [[*where, files(where[0]).joinpath(f"{where[1]}.py").read_text("utf-8")] for where in _MODULES]
+    return digest_of([texts, unicodedata.unidata_version])
 
 
 class _Remembering(Normaliser):

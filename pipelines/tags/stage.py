@@ -46,7 +46,7 @@ class TagsStage(Stage):
 
     name = "tags"
     loads = ("pipelines.task_transform",)
-    version = 3
+    version = 4
     after: tuple[str, ...] = ("source",)
 
     def __init__(self, *, videos: bool = False) -> None:
@@ -74,11 +74,11 @@ class TagsStage(Stage):
         counted = list(self._pass(context, "count", digest).values())
         counts = merge_counts(_read_parts(out, counted, "counts"))
         rules, taxonomy_rules = load_rules(settings.rules), load_taxonomy(settings.rules)
+        # The source counted tags of what does not stay, too.
+        typed = None if self._videos else entry.funnel[-1].tags
         # Tags are grouped by Python alone; Arrow counts meanwhile.
         with ThreadPoolExecutor(1) as pool:
-            first_steps = pool.submit(
-                lambda: _summed(counted, _read_parts(out, counted, "reached"), entry.funnel[-1].tags)
-            )
+            first_steps = pool.submit(lambda: _summed(counted, _read_parts(out, counted, "reached"), typed))
             grouped = grouped_tags(counts, rules, taxonomy_rules, _table(out, TAXONOMY), self.version)
         groups, dropped = grouped.groups, grouped.dropped
         _write_vocabulary(out, grouped)
@@ -289,7 +289,7 @@ def _summed(results: list[dict[str, Any]], reached: list[pa.Table], typed: int |
     """Steps 1 to 3 over all units; a tag is in a step when it is so in any unit.
 
     Args:
-        typed: how many tags the source has.
+        typed: how many tags the first step has; None when `reached` tells of all.
     """
     tables = pa.concat_tables(reached)
     tags = coded(tables.column("raw_tag"))
@@ -303,7 +303,7 @@ def _summed(results: list[dict[str, Any]], reached: list[pa.Table], typed: int |
             step=steps[0][0],
             tracks=sum(tracks for _, tracks, _ in steps),
             annotations=sum(rows for _, _, rows in steps),
-            tags=typed if number == 1 else int((farthest >= number).sum()),
+            tags=typed if number == 1 and typed is not None else int((farthest >= number).sum()),
         )
         for number, steps in enumerate(zip(*units, strict=True), start=1)
     ]

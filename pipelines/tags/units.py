@@ -71,9 +71,9 @@ class CleanedUnit:
         annotations: those that stay.
         over: the overtagged tracks (track_id, tags).
         counts: for each step, the source's own state first, its name with the tracks and annotations left after it.
-        reached: (raw_tag, steps) how many of `counts` each tag as typed is in, of tags in more than the first
-            (their number the source knows): tags of several units cannot be added up, but the farthest that a tag
-            came in any of them is the farthest that it came.
+        reached: (raw_tag, steps) how many of `counts` each tag as typed is in: tags of several units cannot be
+            added up, but the farthest that a tag came in any of them is the farthest that it came. Without `videos`
+            tags in the first step alone are left out: the source knows how many it has.
     """
 
     annotations: pa.Table
@@ -104,7 +104,7 @@ def cleaned_unit(out: Store, number: int, settings: TagsSection, *, videos: bool
     if settings.drop_artist_names:
         annotations = _without_artist_names(annotations, out, settings.rules)
         counter.add("not the artist's own name", annotations)
-    return CleanedUnit(annotations, over, counter.counts, counter.reached())
+    return CleanedUnit(annotations, over, counter.counts, counter.reached(first=videos))
 
 
 class _StepCounter:
@@ -122,9 +122,9 @@ class _StepCounter:
         tags = coded(annotations.column("raw_tag"))
         self._steps[tags.codes] = len(self.counts)
 
-    def reached(self) -> pa.Table:
-        """See `CleanedUnit`."""
-        beyond = pa.array(self._steps > 1)
+    def reached(self, *, first: bool) -> pa.Table:
+        """See `CleanedUnit`; `first` is whether tags in the first step alone are told, too."""
+        beyond = pa.array(self._steps > (0 if first else 1))
         return pa.table({"raw_tag": self._values, "steps": pa.array(self._steps)}).filter(beyond)
 
 

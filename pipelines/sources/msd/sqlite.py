@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -27,12 +28,15 @@ from pipelines.sources.msd.sqlite_pages import (
 )
 from pipelines.sources.published_files import PublishedFiles
 from schemas.errors import UsageError
+from schemas.store import Store
 
 _BATCH_ROWS = 4_000
 _BATCH_NUMBERS = 3_000_000
 # The largest whole number up to which a float64 holds each.
 _EXACT = 1 << 53
 _HEADER = b"SQLite format 3\x00"
+# A journal that was kept begins so when nothing in it counts.
+_ZEROED = b"\x00"
 _KINDS = {pa.string(): "text", pa.float64(): "a number", pa.int64(): "a whole number"}
 Columns = Mapping[str, pa.DataType]
 
@@ -50,7 +54,7 @@ class SqliteFile:
         """Columns of a table, in the order of its rowids.
 
         Args:
-            columns: the type of each: string, float64 or int64. NULL is null.
+            columns: the type of each: string, float64 or int64, which takes reals without a fraction. NULL is null.
             ids: whether a column `rowid` (int64) comes first.
 
         Raises:
@@ -75,14 +79,11 @@ class SqliteFile:
         """The same as `_row_by_row`; None where the pages do not tell, or a cell is not of its column's type."""
         kinds = [pa.int64(), *columns.values()]
         batches: list[list[pa.Array]] = [[] for _ in kinds]
-        last = None
         try:
             for cells in self._cells(table, list(columns)):
                 made = [_column(cells, place, kind) for place, kind in enumerate(columns.values())]
-                rowids = cells.rowids if last is None else np.append(last, cells.rowids)
-                if any(column is None for column in made) or np.any(rowids[1:] <= rowids[:-1]):
+                if any(column is None for column in made):
                     return None
-                last = rowids[-1:]
                 for batch, column in zip(batches, [pa.array(cells.rowids), *made], strict=True):
                     batch.append(column)
         except (DamagedPagesError, pa.ArrowInvalid):
@@ -195,11 +196,12 @@ def opened_sqlite(files: PublishedFiles, key: str) -> Iterator[SqliteFile]:
     """Open a published SQLite file for reading; one that is remote or packed is copied to a temporary file first.
 
     Raises:
-        UsageError: it is no SQLite file.
+        UsageError: it is no SQLite file, or is not whole without a file beside it.
     """
     with files.opened(key) as stream:
         if stream.read(len(_HEADER)) != _HEADER:
             raise UsageError(f"{files.where(key)}: is no SQLite file")
+    _require_settled(files, key)
     path = files.store.local_path(files.path(key))
     if path is not None and path.suffix != ".gz":
         with _connected(path, files.where(key)) as file:
@@ -211,6 +213,32 @@ def opened_sqlite(files: PublishedFiles, key: str) -> Iterator[SqliteFile]:
             shutil.copyfileobj(stream, out, 1 << 22)
         with _connected(copy, files.where(key)) as file:
             yield file
+
+
+def _require_settled(files: PublishedFiles, key: str) -> None:
+    """SQLite would read a log or journal beside its file, too; an immutable one is read without.
+
+    Raises:
+        UsageError: there is one.
+    """
+    where, path = files.where(key), files.store.local_path(files.path(key))
+    # SQLite looks for them beside the file that a link leads to.
+    names = [where] if path is None else sorted({str(path), os.path.realpath(path)})
+    for folder, _, name in (name.rpartition("/") for name in names):
+        for ending in ("-wal", "-journal"):
+            if _begins(Store(folder or "/"), name + ending) not in (b"", _ZEROED):
+                raise UsageError(
+                    f"{where}: is not whole without {folder}/{name}{ending}; open it once where it may be written, "
+                    f"with sqlite3 {name} .tables, which takes that file in"
+                )
+
+
+def _begins(folder: Store, name: str) -> bytes:
+    """The first byte of a file, none if it is not there or empty."""
+    if not folder.exists(name):
+        return b""
+    with folder.open(name) as stream:
+        return stream.read(1)
 
 
 @contextmanager
@@ -253,7 +281,10 @@ def _joined(
 
 def _converted(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if kind == pa.int64() and float in map(type, cells):
-        raise pa.ArrowInvalid("a fraction")  # which pyarrow would cut off
+        # A column of reals holds whole ones as whole numbers, and pages say so: those are taken here too.
+        cells = [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
+        if float in map(type, cells):
+            raise pa.ArrowInvalid("a fraction")  # which pyarrow would cut off
     return pa.array(cells, kind)
 
 

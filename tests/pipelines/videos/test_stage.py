@@ -252,3 +252,45 @@ def test_the_recipe_names_no_place_and_no_secret(
     for secret in ("hush", str(small_clip)):
         assert secret not in (told / "receipt.json").read_text("utf-8")
     assert json.loads((told / "receipt.json").read_bytes()) == json.loads((plain / "receipt.json").read_bytes())
+
+
+TYPED = """
+name: typed
+card:
+  title: Tags as typed
+  description: Tags as typed.
+  sources: [{name: a list, licence: CC0}]
+source:
+  kind: caption_table
+  path: PATH
+  files: rows.csv
+  columns: {id: id, artist: artist, title: title, tags: tags}
+  tag_separator: "|"
+videos: {local: PATH/videos}
+tags: {min_tracks: 1, rules: none, max_tags_per_track: 3}
+splits: {ratios: {train: 0.8, valid: 0.1, test: 0.1}}
+"""
+
+
+def test_tags_are_counted_of_the_videos_that_stay(tmp_path: Path, command: Command, made: Made) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    lines = ["id,artist,title,tags"]
+    for track, kind, tags in (
+        ("one", "music_video", "rock|jazz"),
+        ("two", "slide_show", "gone|rock|never"),
+        ("three", "fades", "jazz|sad|slow|loud"),
+        ("four", "music_video", "rock"),
+    ):
+        shutil.copy(made(kind, 0), videos / f"{track}.mp4")
+        lines.append(f"{track},by {track},a title,{tags}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    (tmp_path / "typed.yaml").write_text(TYPED.replace("PATH", str(tmp_path)), "utf-8")
+    out = tmp_path / "out"
+    ran = command("build", tmp_path / "typed.yaml", "--out", out, "--only", "videos,tags")
+    assert ran.code == 0, ran.err
+    funnel = json.loads((out / "receipt.json").read_text("utf-8"))["stages"]["tags"]["funnel"]
+    told = {step["step"]: (step["tracks"], step["annotations"], step["tags"]) for step in funnel}
+    # Of 10 annotations with 7 tags the slide show has 3, and two tags of its own; one track has too many tags.
+    assert told["annotated"] == (3, 7, 5)
+    assert told["at most 3 tags a track"] == (2, 3, 2)

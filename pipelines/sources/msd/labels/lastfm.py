@@ -50,7 +50,7 @@ class LastFm(LabelSource):
     }
 
     def read(self, files: MillionSongFiles, tracks: pa.Array | None) -> LabelTables:
-        found = files.remembered("lastfm", self.VERSION, self.files, lambda: _read(files))
+        found = files.remembered("lastfm", self.VERSION, self.files, ["annotations"], lambda: _read(files))
         return LabelTables(found.tables["annotations"], notes=found.notes)
 
 

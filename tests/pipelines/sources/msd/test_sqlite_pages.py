@@ -139,3 +139,40 @@ def test_pages_that_lead_back_are_damaged() -> None:
     looped[begin + 8 : begin + 12] = np.frombuffer(root.to_bytes(4, "big"), np.uint8)
     with pytest.raises(DamagedPagesError):
         list(table_cells(looped, root, [0]))
+
+
+def leaves_of(data: Bytes) -> list[int]:
+    return [begin for begin in range(512, len(data), 512) if data[begin] == 13]
+
+
+@pytest.mark.parametrize("fewer", [1, 2, 99])
+def test_a_page_that_says_it_has_fewer_rows_is_damaged(fewer: int) -> None:
+    data, root = file_of(list(DAMAGED))
+    for leaf in leaves_of(data):
+        lost = data.copy()
+        lost[leaf + 4] = max(0, int(lost[leaf + 4]) - fewer)
+        with pytest.raises(DamagedPagesError):
+            list(table_cells(lost, root, [0]))
+
+
+def test_rows_that_do_not_ascend_are_damaged() -> None:
+    data, root = file_of(list(DAMAGED))
+    for leaf in leaves_of(data):
+        if data[leaf + 4] > 1:
+            swapped = data.copy()
+            swapped[leaf + 8 : leaf + 12] = data[[leaf + 10, leaf + 11, leaf + 8, leaf + 9]]
+            with pytest.raises(DamagedPagesError):
+                list(table_cells(swapped, root, [1]))
+
+
+def test_a_record_longer_than_its_values_is_damaged() -> None:
+    data, root = file_of([("abc", 5, None)])
+    begin = (root - 1) * 512
+    cell = begin + int.from_bytes(data[begin + 8 : begin + 10].tobytes(), "big")
+    # Length, rowid, length of the header, types of text of 3, of a whole number of one byte and of NULL.
+    assert data[cell : cell + 6].tolist() == [8, 1, 4, 19, 1, 0]
+    for place, value in ((3, 17), (4, 8), (4, 2), (2, 3), (5, 10)):
+        longer = data.copy()
+        longer[cell + place] = value
+        with pytest.raises(DamagedPagesError):
+            list(table_cells(longer, root, [0]))

@@ -1,0 +1,51 @@
+"""What is remembered of files is what they held."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar, cast
+
+import pyarrow as pa
+import pytest
+
+from pipelines.cache import Remembered
+from pipelines.sources.base import SourceContext, SourceTables
+from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
+
+
+@pytest.mark.parametrize("times_kept", [False, True])
+def test_tables_of_a_file_that_was_replaced_meanwhile_are_not_kept(
+    times_kept: bool, tmp_path: Path, context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKLORE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    path = folder / "words.txt"
+
+    class Words(PublishedFiles):
+        FILES: ClassVar = {"words": PublishedFile(("words.txt",))}
+
+        def read(self) -> SourceTables:
+            raise AssertionError("is not asked for")
+
+    def words() -> Words:
+        return Words(PublishedFilesSettings(kind="words", path=str(folder)), context)
+
+    def said(source: Words) -> list[str]:
+        def read() -> Remembered:
+            return Remembered({"words": pa.table({"word": [line for _, line in source.lines("words")]})})
+
+        found = source.remembered("words", 1, ["words"], ["words"], read)
+        return cast(list[str], found.tables["words"].column("word").to_pylist())
+
+    path.write_text("one\n")
+    source, status = words(), path.stat()
+    source.inputs()
+    path.write_text("two\n")
+    if times_kept:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        source = words()
+    assert said(source) == ["two"]
+    path.write_text("one\n")
+    assert said(words()) == ["one"]
