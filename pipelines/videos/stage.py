@@ -27,7 +27,7 @@ from schemas.tables import EXCLUSIONS, STORYBOARDS, TRACKS, VIDEOS
 from schemas.tables.videos import KEPT
 
 VIDEOS_PER_TASK = 8
-EXAMINE_VERSION = 1
+EXAMINE_VERSION = 2
 _LEAST_LIMIT_S, _LIMIT_SHARE = 60.0, 0.5
 
 
