@@ -12,7 +12,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.containers import pictures_of, start_of
+from pipelines.features.containers import frames_from, pictures_of, start_of
 from pipelines.features.decode import ExcludedError
 from schemas.reasons import Reason
 from schemas.store import Store
@@ -79,15 +79,12 @@ class VideoFrames:
         """
         if not len(seconds):
             return
-        if float(seconds[0]) > _SEEK_FROM_S and self._video.time_base:
-            place = int((self._start_s + float(seconds[0]) - 1.0) / self._video.time_base)
-            self._container.seek(place, stream=self._video, backward=True)
         shown: av.VideoFrame | None = None
         shown_at = end = -1.0
         given = 0
         picture: npt.NDArray[np.uint8] | None = None
         try:
-            for frame in self._container.decode(self._video):
+            for frame in self._from(float(seconds[0])):
                 at = 0.0 if frame.time is None else frame.time - self._start_s
                 while shown is not None and given < len(seconds) and seconds[given] < at - _TIMING:
                     picture = _rgb(shown) if picture is None else picture
@@ -110,6 +107,11 @@ class VideoFrames:
             raise ExcludedError(
                 Reason.TRUNCATED, f"{self._uri}: the pictures end at {max(0.0, end):.2f} s; {wanted}"
             )
+
+    def _from(self, second: float) -> Iterator[av.VideoFrame]:
+        if second > _SEEK_FROM_S:
+            return frames_from(self._container, self._video, second - 1.0)
+        return self._container.decode(self._video)
 
 
 def _rgb(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:

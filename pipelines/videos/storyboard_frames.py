@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from pipelines.features.containers import pictures_of, start_of
+from pipelines.features.containers import frames_from, pictures_of, start_of
 
 WIDTH = 160
 MOST_BYTES = 8_000
@@ -25,10 +25,8 @@ def draw(request: dict[str, Any]) -> list[list[Any]]:
         start_s = start_of(container)
         stream.codec_context.thread_count = 1
         for second in request["seconds"]:
-            if stream.time_base:
-                container.seek(int((start_s + second) / stream.time_base), stream=stream, backward=True)
             shown = None
-            for frame in container.decode(stream):
+            for frame in frames_from(container, stream, second):
                 if shown is not None and frame.time is not None and frame.time - start_s > second:
                     break
                 shown = frame
