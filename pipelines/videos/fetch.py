@@ -123,8 +123,9 @@ class Fetcher:
             return
         self._store.write_text(".partial/README", "Files that are being fetched; safe to delete.\n")
         with reporter.counting(LABEL, len(waiting)) as progress, ThreadPoolExecutor(self._section.at_once) as pool:
+            running: list[Future[None]] = []
             try:
-                running = [pool.submit(self._fetch_one, track, progress) for track in waiting]
+                running += [pool.submit(self._fetch_one, track, progress) for track in waiting]
                 for one in running:
                     one.result()
             except BaseException:
@@ -135,7 +136,8 @@ class Fetcher:
         """End the downloads; what was begun is gone on with by the next build."""
         self._stopping.set()
         pool.shutdown(wait=False, cancel_futures=True)
-        while wait(running, _STOP_EVERY_S).not_done:  # a thread may just have been about to start a child
+        begun = [one for one in running if not one.cancelled()]
+        while wait(begun, _STOP_EVERY_S).not_done:  # a thread may just have been about to start a child
             CHILDREN.stop()
 
     def _fetch_one(self, track_id: str, progress: Counter) -> None:
