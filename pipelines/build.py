@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from pipelines.features.base import feature_of
 from pipelines.features.media import Media, SourceMedia
 from pipelines.features.stage import FeatureStage
 from pipelines.loading_ahead import loading_ahead
+from pipelines.locations import features_at
 from pipelines.progress import Reporter
 from pipelines.recordings.stage import recordings_stages
 from pipelines.sources.base import Source, SourceContext, source_class
@@ -235,6 +236,7 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False, ahead:
             f"--out {out.root}: Dataflow's workers cannot see this machine's folders; give gs://BUCKET/DIR"
         )
     require_ours(out, read_receipt(out), manifest.name, request.where)
+    request = replace(request, manifest=features_at(manifest, request.base))
     with only_build(out, dry_run=dry_run):
         # Read again: the build that held the directory before may just have committed.
         found = read_receipt(out)
@@ -243,7 +245,7 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False, ahead:
         named = {"manifest": manifest.digest(without=source.LOCATION_KEYS), "recipe": recipe}
         receipt = found or Receipt(name=manifest.name, manifest=str(named["manifest"]))
         context = BuildContext(
-            manifest,
+            request.manifest,
             request.where,
             out,
             request.engine,

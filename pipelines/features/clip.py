@@ -35,6 +35,7 @@ class ClipSettings(FeatureSettings):
     Attributes:
         model, revision: on the hub; a revision is a commit, so that its weights never change.
         path: a folder with the model instead (config.json, preprocessor_config.json, model.safetensors).
+            A build counts a relative one from the manifest's folder.
         dimensions: of the model's vectors.
         fps: frames a second that are looked at.
         segments: which seconds of a track are kept, and in which segments of whole seconds.
@@ -108,6 +109,22 @@ class ClipFeature(Feature):
                 f"features.{self.name}.dimensions: the model's vectors have {found}, not {self.settings.dimensions}"
             )
         assert self._processor is not None
+        if self.settings.path is not None:
+            self._require_weights()
+
+    def _require_weights(self) -> None:
+        """Look at the header of the weights, which says how long the file is."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._folder.full(_MODEL_FILES[-1])
+        try:
+            with safe_open(path, framework="np"):
+                return
+        except (SafetensorError, OSError) as error:
+            told = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"features.{self.name}.path: {path} is damaged, or no safetensors file ({told}); fetch it again"
+            ) from error
 
     @cached_property
     def _config(self) -> Any:
@@ -122,12 +139,13 @@ class ClipFeature(Feature):
         return self._loaded(CLIPImageProcessorPil)
 
     def _loaded(self, cls: Any, **keys: Any) -> Any:
+        from safetensors import SafetensorError
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             return cls.from_pretrained(**self._source(), **keys)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             told = " ".join(str(error).split())[:200]
             raise UsageError(
                 f"features.{self.name}: the model {self.settings.path or self.settings.model} cannot be loaded "

@@ -2,7 +2,8 @@
 
 soundfile reads what libsndfile knows (WAV, FLAC, OGG, Opus, MP3); PyAV reads the rest (M4A, Matroska, the sound of
 a video). Samples are counted from the first that the encoder was given, where the file states its delay (LAME's
-tag, Opus' pre-skip, MP4's edit list), else from the first that the decoder gives.
+tag, Opus' pre-skip, MP4's edit list), else from the first that the decoder gives. Sound that starts later than
+the pictures beside it has silence before it, so that a second is the same in both.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from pipelines.features.containers import pictures_of, start_of
 from pipelines.file_kinds import HEAD_BYTES, audio_kind, kind_of
 from schemas.digests import CHUNK_BYTES
 from schemas.reasons import Reason
@@ -284,11 +286,14 @@ def _from_container(
             if found is None:
                 break
             if head[:4] == b"OggS" and _ends_in_a_page(stream):
-                detail = f"{audio.stated() or 0.0:.2f} s could be read; the file ends in the middle of a page"
+                detail = f"{audio.stated(0.0) or 0.0:.2f} s could be read; the file ends in the middle of a page"
                 raise ExcludedError(Reason.TRUNCATED, f"{path}: {detail}")
             return found
     reason = Reason.NOT_AUDIO if audio_kind(head) is None else Reason.DECODE_ERROR
     raise ExcludedError(reason, f"{path}: the decoder gives no sound; it is: {kind_of(head)}")
+
+
+_Placed = tuple[float | None, npt.NDArray[np.float32]]
 
 
 class _NotOnTheGridError(Exception):
@@ -306,26 +311,34 @@ class _ContainerAudio:
     def __init__(self, container: Any) -> None:
         self._container = container
         self._audio = container.streams.audio[0]
-        self.rate = int(self._audio.rate)
+        self.rate = int(self._audio.rate or 0)  # 0: nobody knows before the first frame
 
-    def stated(self) -> float | None:
-        """Seconds as the container states them."""
+    def stated(self, late_s: float) -> float | None:
+        """Where the sound ends, seconds from the container's start, as the container states it.
+
+        Args:
+            late_s: where it starts.
+        """
         if self._container.format.name in _UNSTATED:
             return None
         audio = self._audio
+        tagged = _DURATION.fullmatch(audio.metadata.get("DURATION", ""))  # Matroska's: where one stream ends
+        if tagged and (late_s or not audio.duration):
+            end = int(tagged[1]) * 3600 + int(tagged[2]) * 60 + float(tagged[3])
+            return end - start_of(self._container)
         if audio.duration and audio.time_base:
-            return float(audio.duration * audio.time_base)
-        tagged = _DURATION.fullmatch(audio.metadata.get("DURATION", ""))  # Matroska's, of one stream
-        if tagged:
-            return int(tagged[1]) * 3600 + int(tagged[2]) * 60 + float(tagged[3])
+            return late_s + float(audio.duration * audio.time_base)
         if len(self._container.streams) > 1:  # the whole container's may be another stream's
             return None
         return self._container.duration / av.time_base if self._container.duration else None
 
-    def _frames(self) -> Iterator[tuple[float | None, npt.NDArray[np.float32]]]:
+    def _frames(self) -> Iterator[_Placed]:
         """Time stamp and float32 (channels, samples) of each frame from where the demuxer stands."""
-        resampler = av.AudioResampler(format="fltp", rate=self.rate)
+        resampler: Any = None
         for frame in self._container.decode(self._audio):
+            if resampler is None:
+                self.rate = self.rate or frame.sample_rate
+                resampler = av.AudioResampler(format="fltp", rate=self.rate)
             pieces = [piece.to_ndarray().astype(np.float32, copy=False) for piece in resampler.resample(frame)]
             if pieces:
                 yield frame.time, pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
@@ -337,11 +350,19 @@ class _ContainerAudio:
             _NotOnTheGridError: seeking gives no exact place.
             ExcludedError: it ends early.
         """
-        stated, rate = self.stated(), self.rate
+        frames = self._frames()
+        opening = next(frames, None)
+        if opening is None:
+            return None
+        rate = self.rate
+        late = begin = self._late(opening[0])
+        stated = self.stated(late / rate)
         first, wanted = (0, None) if stated is None else window.frames(round(stated * rate), rate)
-        begin, frames = 0, self._frames()
-        if seek and first > (2 * _RUN_UP_S) * rate:
-            begin, frames = self._after_seek(first)
+        if seek and first - late > (2 * _RUN_UP_S) * rate:
+            begin, frames = self._after_seek(first - late, opening, frames)
+            begin += late
+        else:
+            frames = itertools.chain([opening], frames)
         pieces: list[npt.NDArray[np.float32]] = []
         have = 0
         stopped = ""
@@ -364,21 +385,38 @@ class _ContainerAudio:
             )
         joined = np.concatenate(pieces, axis=1)
         if wanted is None:  # no length is stated: all was decoded, and the window is cut from what came
-            first, wanted = window.frames(joined.shape[1], rate)
+            first, wanted = window.frames(begin + joined.shape[1], rate)
+        silent = min(wanted, max(0, begin - first))
         skip = max(0, first - begin)
-        samples = joined[:, skip : skip + wanted]
+        samples = joined[:, skip : skip + wanted - silent]
+        if silent:
+            samples = np.pad(samples, ((0, 0), (silent, 0)))
         if wanted - samples.shape[1] > _END_SLACK_S * rate:
             read = (begin + joined.shape[1]) / rate
             raise ExcludedError(Reason.TRUNCATED, f"{path}: {read:.2f} s could be read of {stated or 0.0:.2f} s")
         return samples.T if samples.shape[0] > 1 else samples[0], rate, first / rate
 
-    def _after_seek(self, first: int) -> tuple[int, Iterator[tuple[float | None, npt.NDArray[np.float32]]]]:
-        """The sample that a run-up before `first` begins at, and the frames from there on."""
+    def _late(self, stamp: float | None) -> int:
+        """Samples from the start of the container to the first of the sound, whose time stamp is given."""
+        base = self._audio.time_base
+        if stamp is None or not base or pictures_of(self._container) is None:
+            return 0
+        late_s = stamp - start_of(self._container)
+        return round(late_s * self.rate) if late_s > base else 0
+
+    def _after_seek(
+        self, first: int, opening: _Placed, following: Iterator[_Placed]
+    ) -> tuple[int, Iterator[_Placed]]:
+        """The sample that a run-up before `first` begins at, and the frames from there on.
+
+        Args:
+            first: counted from the first of the sound.
+            opening, following: the frame that it starts with, and those behind it.
+        """
         rate, base = self.rate, self._audio.time_base
-        opening = self._frames()
-        stamp, opened = next(opening, (None, None))
-        _, second = next(opening, (None, None))
-        if stamp is None or opened is None or second is None or not base:
+        stamp, opened = opening
+        _, second = next(following, (None, None))
+        if stamp is None or second is None or not base:
             raise _NotOnTheGridError
         place = stamp + first / rate - _RUN_UP_S
         self._container.seek(int(place / base), stream=self._audio, backward=True)

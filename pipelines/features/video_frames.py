@@ -1,4 +1,7 @@
-"""The frames of a video that are shown at given seconds; what lies between is decoded only where it must be."""
+"""The frames of a video that are shown at given seconds; what lies between is decoded only where it must be.
+
+Seconds are counted from the start of the container, as those of its sound are.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.features.containers import frames_from, pictures_of, start_of
 from pipelines.features.decode import ExcludedError
 from schemas.reasons import Reason
 from schemas.store import Store
@@ -39,11 +43,13 @@ class VideoFrames:
         except (av.FFmpegError, ValueError) as error:
             self._stream.close()
             raise ExcludedError(Reason.NOT_VIDEO, f"{uri}: {error}") from error
-        if not self._container.streams.video:
+        video = pictures_of(self._container)
+        if video is None:
             self._container.close()
             self._stream.close()
             raise ExcludedError(Reason.NO_VIDEO_STREAM, f"{uri}: no pictures")
-        self._video = self._container.streams.video[0]
+        self._video = video
+        self._start_s = start_of(self._container)
         # The tracks of a shard share the cores; a second level of threads would gain nothing.
         self._video.codec_context.thread_count = 1
         return self
@@ -59,7 +65,7 @@ class VideoFrames:
         """Where the pictures end, seconds, as the header says."""
         video = self._video
         if video.duration and video.time_base:
-            return float((video.duration + (video.start_time or 0)) * video.time_base)
+            return float((video.duration + (video.start_time or 0)) * video.time_base) - self._start_s
         return (self._container.duration or 0) / av.time_base
 
     def at(self, seconds: npt.NDArray[np.float64]) -> Iterator[npt.NDArray[np.uint8]]:
@@ -73,16 +79,13 @@ class VideoFrames:
         """
         if not len(seconds):
             return
-        if float(seconds[0]) > _SEEK_FROM_S and self._video.time_base:
-            place = int((float(seconds[0]) - 1.0) / self._video.time_base)
-            self._container.seek(place, stream=self._video, backward=True)
         shown: av.VideoFrame | None = None
         shown_at = end = -1.0
         given = 0
         picture: npt.NDArray[np.uint8] | None = None
         try:
-            for frame in self._container.decode(self._video):
-                at = 0.0 if frame.time is None else frame.time
+            for frame in self._from(float(seconds[0])):
+                at = 0.0 if frame.time is None else frame.time - self._start_s
                 while shown is not None and given < len(seconds) and seconds[given] < at - _TIMING:
                     picture = _rgb(shown) if picture is None else picture
                     yield picture
@@ -104,6 +107,11 @@ class VideoFrames:
             raise ExcludedError(
                 Reason.TRUNCATED, f"{self._uri}: the pictures end at {max(0.0, end):.2f} s; {wanted}"
             )
+
+    def _from(self, second: float) -> Iterator[av.VideoFrame]:
+        if second > _SEEK_FROM_S:
+            return frames_from(self._container, self._video, second - 1.0)
+        return self._container.decode(self._video)
 
 
 def _rgb(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:

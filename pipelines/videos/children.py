@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -14,9 +15,19 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+from schemas.reasons import Reason
+
 
 class ChildError(Exception):
-    """A call that came to no end: how the child died, or that it was ended for taking too long."""
+    """A call that came to no end: how the child died, or that it was ended for taking too long.
+
+    Attributes:
+        reason: whose fault it was; DECODE_ERROR for what the function itself raised.
+    """
+
+    def __init__(self, detail: str, reason: Reason = Reason.DECODER_DIED) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class _Child:
@@ -46,7 +57,7 @@ class _Child:
                 left = deadline - time.monotonic()
                 if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
                     self.end()
-                    raise ChildError(f"no end within {limit_s:g} s")
+                    raise ChildError(f"no end within {limit_s:g} s", Reason.TIMED_OUT)
                 part = os.read(self._process.stdout.fileno(), 1 << 20)
                 if not part:
                     break
@@ -54,15 +65,23 @@ class _Child:
         except BrokenPipeError:
             answer.clear()
         if not answer.endswith(b"\n"):
-            raise ChildError(self._how_it_died())
+            raise self._death()
         return cast(Mapping[str, Any], json.loads(answer))
 
-    def _how_it_died(self) -> str:
+    def _death(self) -> ChildError:
         self.end()
         code = self._process.returncode
         if code is not None and code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
-        return f"its process ended with {code}"
+            # The system sends this one when its memory runs out.
+            reason = Reason.OUT_OF_MEMORY if -code == signal.SIGKILL else Reason.DECODER_DIED
+            return ChildError(f"its process was ended by {_signal_name(-code)}", reason)
+        return ChildError(f"its process ended with {code}")
+
+    def kill(self) -> None:
+        """End it from another thread than the one that waits for its answer."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """End it, and whatever it started, now."""
@@ -83,6 +102,7 @@ class Children:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
+        self._busy: list[_Child] = []
 
     def call(self, function: str, request: Any, limit_s: float) -> Any:
         """What `package.module:name` returns for a request; both are JSON.
@@ -92,17 +112,29 @@ class Children:
         """
         with self._lock:
             child = self._idle.pop() if self._idle else _Child()
+            self._busy.append(child)
         line = json.dumps({"function": function, "request": request}).encode() + b"\n"
         try:
             answer = child.call(line, limit_s)
         except BaseException:
+            with self._lock:
+                self._busy.remove(child)
             child.end()
             raise
         with self._lock:
+            self._busy.remove(child)
             self._idle.append(child)
         if "error" in answer:
-            raise ChildError(str(answer["error"]))
+            told = str(answer["error"])
+            memory = told.startswith("MemoryError")
+            raise ChildError(told, Reason.OUT_OF_MEMORY if memory else Reason.DECODE_ERROR)
         return answer["result"]
+
+    def stop(self) -> None:
+        """End those that are at work, now; who waits for their answers gets a `ChildError`."""
+        with self._lock:
+            for child in self._busy:
+                child.kill()
 
     def end(self) -> None:
         """End those that wait."""
@@ -110,6 +142,13 @@ class Children:
             idle, self._idle = self._idle, []
         for child in idle:
             child.end()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 CHILDREN = Children()

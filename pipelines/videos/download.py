@@ -238,6 +238,9 @@ def _told(text: str, request: Mapping[str, Any]) -> str:
     for secret in (proxy, urlsplit(proxy).netloc if proxy else None, request["cookies"], request["folder"]):
         if secret:
             plain = plain.replace(secret, "…")
+    if proxy and (host := urlsplit(proxy).hostname):
+        named = rf"(?<![\w-])(?<!\w\.)\[?{re.escape(host)}\]?(:\d+)?(?![\w-]|\.\w)"
+        plain = re.sub(named, "…", plain, flags=re.IGNORECASE)
     return " ".join(plain.split())[:300]
 
 

@@ -34,6 +34,8 @@ def examine(request: dict[str, Any]) -> dict[str, Any]:
     except NotAVideoError as error:
         reason, detail = Reason.NOT_VIDEO, f"no decoder knows the file: {error}"
     except DamagedError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from None
         reason, detail = Reason.DECODE_ERROR, str(error)
     return {"kind": str(reason or KEPT), "detail": detail or None, **found}
 

@@ -8,10 +8,31 @@ from typing import Any
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
 from pipelines.videos.children import CHILDREN, ChildError
-from schemas.reasons import Reason
+from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.store import Store
 
 EXAMINE = "pipelines.videos.examine:examine"
+RETRY = "tracklore build --retry tries again"
+_DEATHS = frozenset({Reason.DECODER_DIED, Reason.OUT_OF_MEMORY})
+
+
+def examined(request: dict[str, Any], limit_s: float) -> dict[str, Any]:
+    """The columns of `videos` that are found in one video's files.
+
+    What ends a child may have come from outside, so one that died is followed by another. What took too long is
+    left to a build that is asked to try again: a video that hangs would cost its time twice.
+    """
+    try:
+        try:
+            found: dict[str, Any] = CHILDREN.call(EXAMINE, request, limit_s)
+        except ChildError as error:
+            if error.reason not in _DEATHS:
+                raise
+            found = CHILDREN.call(EXAMINE, request, limit_s)
+    except ChildError as error:
+        again = f"; {RETRY}" if error.reason in FAULTS_OF_THE_MACHINE else ""
+        return {"kind": str(error.reason), "detail": f"the decoder failed: {error}{again}"}
+    return found
 
 
 def examine_videos(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
@@ -26,9 +47,7 @@ def examine_videos(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]
         track, audio, pictures = video
         request = {**context.shared["request"], "audio": local(audio), "video": local(pictures)}
         try:
-            return [track, CHILDREN.call(EXAMINE, request, context.shared["limit_s"])]
-        except ChildError as error:
-            return [track, {"kind": str(Reason.DECODE_ERROR), "detail": f"the decoder failed: {error}"}]
+            return [track, examined(request, context.shared["limit_s"])]
         finally:
             progress.advance()
 

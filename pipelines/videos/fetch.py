@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +30,7 @@ ARCHIVE = "downloads.jsonl"
 DOWNLOAD = "pipelines.videos.download:download"
 LABEL = "videos.fetch"
 _LONGEST_WAIT_S = 300.0
+_STOP_EVERY_S = 0.1
 _NOT_YET = (Reason.UNAVAILABLE, "not fetched yet")
 # What another account or another place of the network may change.
 _BY_ACCESS = frozenset({Reason.PRIVATE, Reason.AGE_RESTRICTED, Reason.REGION_LOCKED, Reason.PRIVATE_ADDRESS})
@@ -46,6 +46,7 @@ class Fetcher:
         self._section = place.section
         self._store = store
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
 
     @cached_property
     def _archive(self) -> dict[str, dict[str, Any]]:
@@ -54,7 +55,8 @@ class Fetcher:
             for line in self._store.read_bytes(ARCHIVE).splitlines():
                 try:
                     entry = json.loads(line)
-                    found[entry["id"]] = entry
+                    if _is_whole(entry):
+                        found[entry["id"]] = entry
                 except (ValueError, KeyError, TypeError):  # a line that a killed build began
                     continue
         return found
@@ -121,17 +123,35 @@ class Fetcher:
             return
         self._store.write_text(".partial/README", "Files that are being fetched; safe to delete.\n")
         with reporter.counting(LABEL, len(waiting)) as progress, ThreadPoolExecutor(self._section.at_once) as pool:
-            for _ in pool.map(lambda track: self._fetch_one(track, progress), waiting):
-                pass
+            running: list[Future[None]] = []
+            try:
+                running += [pool.submit(self._fetch_one, track, progress) for track in waiting]
+                for one in running:
+                    one.result()
+            except BaseException:
+                self._stop(pool, running)
+                raise
+
+    def _stop(self, pool: ThreadPoolExecutor, running: Sequence[Future[None]]) -> None:
+        """End the downloads; what was begun is gone on with by the next build."""
+        self._stopping.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        begun = [one for one in running if not one.cancelled()]
+        while wait(begun, _STOP_EVERY_S).not_done:  # a thread may just have been about to start a child
+            CHILDREN.stop()
 
     def _fetch_one(self, track_id: str, progress: Counter) -> None:
         section = self._section
         found: dict[str, Any] = {}
         for attempt in range(section.retries + 1):
+            if self._stopping.is_set():
+                return
             found = self._attempt(track_id)
             if "reason" not in found or not found["passes"] or attempt == section.retries:
                 break
-            time.sleep(min(_LONGEST_WAIT_S, found.get("wait_s") or section.backoff_s * 2**attempt))
+            self._stopping.wait(min(_LONGEST_WAIT_S, found.get("wait_s") or section.backoff_s * 2**attempt))
+        if self._stopping.is_set() and "reason" in found:
+            return
         entry: dict[str, Any] = {"id": track_id, "request": self._request, "access": self._access}
         if "reason" in found:
             entry |= {key: found[key] for key in ("reason", "detail", "passes")}
@@ -140,7 +160,7 @@ class Fetcher:
             entry |= {**found, "bytes": [self._store.size(path) for path in files.paths]}
         self._remember(entry)
         progress.advance()
-        time.sleep(section.pause_s)
+        self._stopping.wait(section.pause_s)
 
     def _attempt(self, track_id: str) -> dict[str, Any]:
         section = self._section
@@ -178,3 +198,11 @@ class Fetcher:
                 stream.write(canonical_json(entry).encode() + b"\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+
+
+def _is_whole(entry: dict[str, Any]) -> bool:
+    """Whether a line of the archive says what became of its id, with all that is asked of it."""
+    if "reason" in entry:
+        known = entry["reason"] in set(Reason) and isinstance(entry["detail"], str)
+        return known and isinstance(entry["passes"], bool) and isinstance(entry["access"], str)
+    return isinstance(entry["audio"], str) and isinstance(entry["video"], str) and isinstance(entry["bytes"], list)

@@ -20,14 +20,14 @@ from pipelines.videos.place import WAY_OUT, VideoPlace
 from pipelines.videos.storyboards import draw_storyboards
 from schemas.digests import digest_of
 from schemas.errors import DataError, UsageError
-from schemas.reasons import Reason
+from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.receipt import FunnelStep
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS, STORYBOARDS, TRACKS, VIDEOS
 from schemas.tables.videos import KEPT
 
 VIDEOS_PER_TASK = 8
-EXAMINE_VERSION = 1
+EXAMINE_VERSION = 2
 _LEAST_LIMIT_S, _LIMIT_SHARE = 60.0, 0.5
 
 
@@ -64,7 +64,10 @@ class VideosStage(Stage):
         return Fetcher(self._place, self._store) if self._place.section.download else None
 
     def settings(self, context: BuildContext) -> Any:
-        return {**self._request(), "version": EXAMINE_VERSION, "inputs": digest_of(self._inputs(context))}
+        settings = {**self._request(), "version": EXAMINE_VERSION, "inputs": digest_of(self._inputs(context))}
+        failed = _failed_by_machine(context.out)
+        # Another try may find other videos in the same files: what follows is then made again.
+        return {**settings, "failed": failed} if failed else settings
 
     def _request(self) -> dict[str, Any]:
         section = self._place.section
@@ -89,6 +92,9 @@ class VideosStage(Stage):
             raise UsageError(f"videos.local: {self._store.root} holds no videos named by their ids, such as ID.mp4")
 
     def unfinished(self, context: BuildContext) -> str:
+        again = _failed_by_machine(context.out) if context.retry else []
+        if again:
+            return f"{len(again)} videos are tried again, such as {shown(again, 1)}"
         if self._fetcher is None or not context.out.exists(TRACKS.filename):
             return ""
         waiting = self._fetcher.waiting(_ids(context.out))
@@ -161,7 +167,7 @@ class VideosStage(Stage):
 
     def _examined(self, context: BuildContext, found: _Found, settings: str) -> list[dict[str, Any]]:
         """A row of `videos` for each track that has files; what was looked through before is not again."""
-        known = _known(context.out, settings)
+        known = _known(context.out, settings, retry=context.retry)
         rows: list[dict[str, Any]] = []
         fresh: list[dict[str, Any]] = []
         for track, files in sorted(found.files.items()):
@@ -203,12 +209,30 @@ def _key(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return row["audio_sha256"], row["video_sha256"]
 
 
-def _known(out: Store, settings: str) -> dict[tuple[str | None, str | None], dict[str, Any]]:
-    """What was found in files before, by the files' digests, with the same settings."""
+def _failed_by_machine(out: Store) -> list[str]:
+    """The videos that left by a fault of the machine's, sorted."""
+    if not out.exists(VIDEOS.filename):
+        return []
+    try:
+        table = VIDEOS.read(out, ["track_id", "kind"])
+    except DataError:
+        return []
+    faults = pa.array(sorted(FAULTS_OF_THE_MACHINE), pa.string())
+    failed = table.filter(pc.is_in(table.column("kind"), value_set=faults))
+    return sorted(failed.column("track_id").to_pylist())
+
+
+def _known(out: Store, settings: str, *, retry: bool) -> dict[tuple[str | None, str | None], dict[str, Any]]:
+    """What was found in files before, by the files' digests, with the same settings.
+
+    Args:
+        retry: leave out what a fault of the machine's kept from being found.
+    """
     if VIDEOS.meta(out).get("settings") != settings:
         return {}
     try:
-        return {_key(row): row for row in VIDEOS.read(out).to_pylist()}
+        rows = VIDEOS.read(out).to_pylist()
+        return {_key(row): row for row in rows if not retry or row["kind"] not in FAULTS_OF_THE_MACHINE}
     except DataError:
         return {}
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import av
 
+from pipelines.features.containers import frames_from, pictures_of, start_of
+
 WIDTH = 160
 MOST_BYTES = 8_000
 _QUALITIES = (70, 50, 30, 15)
@@ -17,18 +19,20 @@ def draw(request: dict[str, Any]) -> list[list[Any]]:
     """The frames at some seconds of a video: [second, JPEG in base64] each."""
     drawn: list[list[Any]] = []
     with av.open(request["video"], "r") as container:
-        stream = container.streams.video[0]
+        stream = pictures_of(container)
+        if stream is None:
+            return drawn
+        start_s = start_of(container)
         stream.codec_context.thread_count = 1
         for second in request["seconds"]:
-            if stream.time_base:
-                container.seek(int(second / stream.time_base), stream=stream, backward=True)
             shown = None
-            for frame in container.decode(stream):
-                if shown is not None and frame.time is not None and frame.time > second:
+            for frame in frames_from(container, stream, second):
+                if shown is not None and frame.time is not None and frame.time - start_s > second:
                     break
                 shown = frame
             if shown is not None:
-                drawn.append([float(shown.time or 0.0), base64.b64encode(_jpeg(shown)).decode()])
+                at = max(0.0, float(shown.time or 0.0) - start_s)
+                drawn.append([at, base64.b64encode(_jpeg(shown)).decode()])
     return drawn
 
 

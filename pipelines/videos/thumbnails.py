@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
+from pipelines.features.containers import pictures_of, start_of
+
 WIDTH, HEIGHT = 128, 72
 # Codecs whose decoders can leave out the finest of their transform.
 _SCALABLE = frozenset({"mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "h263"})
@@ -45,7 +47,7 @@ class Streams:
         has_audio, has_video: streams that are music and pictures (the cover of an album is none).
         fps: frames a second, on average. width, height: pixels.
         stated_s: seconds, as the header says; None when it does not.
-        audio_s, video_s: where the last of each ends, seconds.
+        audio_s, video_s: where the last of each ends, seconds from the start of the file.
         bits: of the pictures a second.
         damaged: why packets could not be decoded, the first of them; `lost` how many of `packets`.
     """
@@ -86,10 +88,10 @@ def audio_end(path: Path) -> float:
         NotAVideoError: no decoder knows the file.
     """
     with _opened(path) as container:
-        end = 0.0
+        end, start_s = 0.0, start_of(container)
         try:
             for packet in container.demux(container.streams.audio[0]):
-                end = max(end, _end_of(packet))
+                end = max(end, _end_of(packet) - start_s)
         except av.FFmpegError as error:
             raise DamagedError(f"the sound cannot be read on after {end:.2f} s: {error}") from error
     return end
@@ -112,9 +114,10 @@ def thumbnails(
     with _opened(path) as container:
         described = _described(container)
         found.__dict__.update(described.__dict__)
-        if not found.has_video:
+        stream = pictures_of(container)
+        if stream is None:
             return
-        stream = container.streams.video[0]
+        start_s = start_of(container)
         context = stream.codec_context
         context.thread_count = 1
         options = {"skip_loop_filter": "all"} if frame_skip else {}
@@ -127,13 +130,13 @@ def thumbnails(
         shrink = VideoReformatter()
         step = (frame_skip + 1) / found.fps
         following = last = -1.0
-        parts = _Parts(min(1.0, FOR_DECODING * max_cost / found.cost()))
+        parts = _Parts(min(1.0, FOR_DECODING * max_cost / found.cost()), start_s)
         try:
             for packet in container.demux(*wanted):
                 if packet.stream.type == "audio":
-                    found.audio_s = max(found.audio_s, _end_of(packet))
+                    found.audio_s = max(found.audio_s, _end_of(packet) - start_s)
                     continue
-                found.video_s = max(found.video_s, _end_of(packet))
+                found.video_s = max(found.video_s, _end_of(packet) - start_s)
                 found.packets += 1
                 if not parts.wanted(packet):
                     continue
@@ -146,8 +149,10 @@ def thumbnails(
                 for frame in decoded:
                     if not isinstance(frame, av.VideoFrame):
                         continue
-                    second = frame.time
-                    if second is None or second < following - 0.5 / found.fps:
+                    if frame.time is None:
+                        continue
+                    second = frame.time - start_s
+                    if second < following - 0.5 / found.fps:
                         continue
                     following = (second if following < 0 else following) + step
                     if following <= second:
@@ -164,8 +169,8 @@ def thumbnails(
 class _Parts:
     """Which packets of a video are decoded: all, or those of some groups of pictures and every keyframe."""
 
-    def __init__(self, share: float) -> None:
-        self._share = share
+    def __init__(self, share: float, start_s: float) -> None:
+        self._share, self._start_s = share, start_s
         self._decoding = True
         self._since = 0.0
         self._taken = self._passed = 0.0
@@ -176,7 +181,7 @@ class _Parts:
         if self._share >= 1 or packet.pts is None:
             return True
         if packet.is_keyframe:
-            at = float(packet.pts * packet.time_base)
+            at = float(packet.pts * packet.time_base) - self._start_s
             length = max(0.0, at - self._since)
             self._passed += length
             self._taken += length if self._decoding else 0.0
@@ -201,12 +206,11 @@ def _opened(path: Path) -> av.container.InputContainer:
 
 
 def _described(container: av.container.InputContainer) -> Streams:
-    pictures = [s for s in container.streams.video if not (s.disposition & av.stream.Disposition.attached_pic)]
-    found = Streams(has_audio=bool(container.streams.audio), has_video=bool(pictures))
+    stream = pictures_of(container)
+    found = Streams(has_audio=bool(container.streams.audio), has_video=stream is not None)
     if container.duration:
         found.stated_s = container.duration / av.time_base
-    if pictures:
-        stream = pictures[0]
+    if stream is not None:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         found.fps = float(rate) if rate else 25.0
         found.width, found.height = stream.width, stream.height

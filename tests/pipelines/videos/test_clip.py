@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import yaml
 
 from pipelines.features.base import feature_of
 from pipelines.features.clip import ClipFeature
@@ -146,6 +148,44 @@ def test_the_specification_says_what_the_model_is_and_not_where_it_lies(small_cl
     hub = feature_of("clip", FeatureSection(kind="clip"), "test").spec()
     assert hub.settings["model"] == "openai/clip-vit-base-patch32"
     assert len(hub.settings["revision"]) == 40 and here.settings["model"] != hub.settings["model"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "header", "empty"])
+def test_damaged_weights_are_found_before_a_frame_is_decoded(damage: str, tmp_path: Path, small_clip: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small_clip, folder)
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes({"cut": content[:-1000], "header": b"\xff" * 8 + content[8:], "empty": b""}[damage])
+    with pytest.raises(UsageError, match=r"features\.clip\.path: .*model\.safetensors is damaged") as told:
+        clip_of(folder)
+    assert "\n" not in str(told.value)
+
+
+def test_a_path_starts_at_the_manifest_s_folder(
+    tmp_path: Path, command: Callable[..., Any], small_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes, elsewhere = tmp_path / "recipes", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (recipes / "videos").mkdir(parents=True)
+    shutil.copytree(small_clip, recipes / "model")
+    encode_video(plan_video("music_video", 1, 42.0, 12, (160, 90)), recipes / "videos/aaaaaaaaaaa.mp4")
+    recipe = yaml.safe_load((Path(__file__).parents[3] / "manifests/music_videos.yaml").read_text("utf-8"))
+    recipe["source"]["path"], recipe["videos"]["local"] = "lists", "videos"
+    recipe["features"]["clip"]["path"] = "model"
+    (recipes / "mine.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
+    lists = recipes / "lists"
+    lists.mkdir()
+    (lists / "youtube_video_ids_00_206947.txt").write_text(
+        f"\n# new artist:\tOne\t{0:022d}\n\naaaaaaaaaaa\n", "utf-8"
+    )
+    monkeypatch.chdir(elsewhere)
+    words = ("build", recipes / "mine.yaml", "--out", tmp_path / "out", "--only", "features.clip")
+    ran = command(*words)
+    assert ran.code == 0, ran.err
+    assert list((tmp_path / "out/features/clip").iterdir())
+    assert str(recipes) not in (tmp_path / "out/receipt.json").read_text("utf-8")
+    assert "make" not in command(*words, "--set", f"features.clip.path={small_clip}", "--dry-run").out
 
 
 def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, small_clip: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pipelines.synthesis.videos import encode_video, plan_video
 from pipelines.videos.children import Children
 from pipelines.videos.download import classified
 from pipelines.videos.fetch import Fetcher
+from pipelines.videos.files import VideoFiles
 from pipelines.videos.network_guard import is_public
 from pipelines.videos.place import VideoPlace
 from schemas.manifest import VideosSection
@@ -28,7 +30,7 @@ Publish = Callable[..., Path]
 Made = Callable[..., Path]
 PLAIN, CUT, GONE, BUSY, SLOW = "plain-00001", "cutoff-0001", "gone-000001", "toomany-001", "slow-000001"
 LARGE, PAGE, TEXT, DOWN, HANGS = "large-00001", "page-000001", "text-000001", "down-000001", "hangs-00001"
-UNSIZED = "unsized-001"
+UNSIZED, STALLS = "unsized-001", "stalls-0001"
 
 
 class Server:
@@ -66,6 +68,8 @@ class Server:
                     time.sleep(1.5)
                 if name == HANGS:
                     time.sleep(3.0)
+                if name == STALLS:
+                    time.sleep(60.0)
                 if name == PAGE:
                     self._send(200, b"<html><title>Hello</title><p>words</p></html>", "text/html")
                     return
@@ -395,6 +399,75 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, publish: Publish, s
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert done.isdisjoint(name for name, _ in server.seen)
     assert len(pq.read_table(out / "videos.parquet")) == len(ids)
+
+
+def test_an_interrupted_build_ends_its_downloads(tmp_path: Path, publish: Publish, server: Server) -> None:
+    out = tmp_path / "out"
+    words = fetching(publish({"One": [PLAIN, STALLS, BUSY]}), out, server, "videos.at_once=1")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "tracklore", *[str(word) for word in words]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job may ignore it
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not server.ranges(STALLS):
+        time.sleep(0.02)
+    started = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    try:
+        _, told = running.communicate(timeout=40)
+    finally:
+        running.kill()
+    assert time.monotonic() - started < 20 and running.returncode != 0
+    assert b"Traceback" not in told
+    # What was ended is no failure of the video's.
+    archive = [json.loads(line) for line in (out / "videos/downloads.jsonl").read_text("utf-8").splitlines()]
+    assert [entry["id"] for entry in archive] == [PLAIN]
+    assert server.ranges(BUSY) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"audio": None},
+        {"bytes": "12"},
+        {"reason": "nonsense", "detail": "d", "passes": True},
+        {"reason": "network"},
+        None,
+    ],
+)
+def test_a_line_that_lacks_something_counts_as_none(broken: dict[str, Any] | None, tmp_path: Path) -> None:
+    section = VideosSection(download=True, folder=str(tmp_path), url="https://example.org/{id}")
+    (tmp_path / "a.mp4").write_bytes(b"12")
+    place, store = VideoPlace(section, None, Store(str(tmp_path))), Store(str(tmp_path))
+    request = Fetcher(place, store)._request
+    whole = {"id": PLAIN, "request": request, "access": "", "audio": "a.mp4", "video": "a.mp4", "bytes": [2]}
+    archive = tmp_path / "downloads.jsonl"
+    archive.write_text(json.dumps(whole) + "\n", "utf-8")
+    assert Fetcher(place, store).outcome(PLAIN) == VideoFiles("a.mp4", "a.mp4")
+    kept = {key: value for key, value in whole.items() if key not in ("audio", "bytes")}
+    archive.write_text(json.dumps({**kept, **(broken or {})}) + "\n", "utf-8")
+    assert Fetcher(place, store).outcome(PLAIN) == (Reason.UNAVAILABLE, "not fetched yet")
+    assert Fetcher(place, store).waiting([PLAIN]) == [PLAIN]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unable to connect to proxy hidden.example.net",
+        "HTTPConnection(host='hidden.example.net', port=3128): refused",
+        "tunnel to Hidden.example.net:3128 failed.",
+        "http://someone:hushhush@hidden.example.net:3128/ timed out",
+    ],
+)
+def test_a_proxy_is_not_named(said: str) -> None:
+    proxy = "http://someone:hushhush@hidden.example.net:3128"
+    found = classified(OSError(said), {"proxy": proxy, "cookies": None, "folder": "/data"})
+    assert "hidden" not in found["detail"].lower() and "hush" not in found["detail"]
+    assert ":3128" not in found["detail"] and "…" in found["detail"]
+    other = classified(OSError("not-hidden.example.net.org"), {"proxy": proxy, "cookies": None, "folder": "/data"})
+    assert other["detail"] == "not-hidden.example.net.org"
 
 
 def test_the_next_build_goes_on_in_mid_file(

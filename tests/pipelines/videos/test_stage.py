@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -136,6 +137,64 @@ def test_other_files_only_are_looked_through_again(
     assert examined == [str(videos / f"{ids[2]}.mp4")]
     assert pq.read_table(out / "videos.parquet").to_pylist()[:2] == before
     assert excluded(out)[ids[2]][0] == "still_image"
+
+
+@pytest.mark.parametrize(
+    ("deaths", "reason", "tries"),
+    [
+        ([signal.SIGKILL], None, 2),
+        ([signal.SIGKILL] * 2, "out_of_memory", 2),
+        ([signal.SIGKILL, signal.SIGSEGV], "decoder_died", 2),
+        ([None], "timed_out", 1),
+    ],
+)
+def test_a_video_whose_child_is_killed_is_tried_again(
+    deaths: list[int | None],
+    reason: str | None,
+    tries: int,
+    tmp_path: Path,
+    command: Command,
+    publish: Publish,
+    made: Made,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    ids = ids_of(2)
+    for place, track in enumerate(ids):
+        shutil.copy(made("music_video", place), videos / f"{track}.mp4")
+    asked = words(publish({"One": ids}), videos, out, "--only", "tags,splits")
+    call, waiting, seen = Children.call, list(deaths), []
+
+    def killed(self: Children, function: str, request: Any, limit_s: float) -> Any:
+        if not function.endswith(":examine"):
+            return call(self, function, request, limit_s)
+        seen.append(Path(request["video"]).stem)
+        if seen[-1] != ids[1] or not waiting:
+            return call(self, function, request, limit_s)
+        number = waiting.pop(0)
+        if number is None:
+            return call(self, "time:sleep", 60, 0.3)
+        return call(self, "signal:raise_signal", int(number), limit_s)
+
+    monkeypatch.setattr(Children, "call", killed)
+    assert command(*asked).code == 0
+    assert seen == [ids[0], *[ids[1]] * tries]
+    if reason is None:
+        assert excluded(out) == {}
+        return
+    assert excluded(out)[ids[1]][0] == reason and "--retry" in excluded(out)[ids[1]][1]
+    receipt = (out / "receipt.json").read_bytes()
+    assert command(*asked).code == 0 and len(seen) == 1 + tries  # what stands is not tried unasked
+    assert (out / "receipt.json").read_bytes() == receipt
+    assert command(*asked, "--retry").code == 0
+    assert seen[1 + tries :] == [ids[1]] and excluded(out) == {}
+    for name in ("labels", "splits"):
+        assert set(pq.read_table(out / f"{name}.parquet").column("track_id").to_pylist()) == set(ids)
+    assert command(*asked, "--retry").code == 0 and len(seen) == 2 + tries
+    never = tmp_path / "never"
+    assert command(*words(tmp_path / "lists", videos, never, "--only", "tags,splits")).code == 0
+    assert (out / "receipt.json").read_bytes() == (never / "receipt.json").read_bytes()
 
 
 def test_without_videos_tags_and_splits_are_built_and_features_say_what_to_set(
