@@ -22,6 +22,7 @@ import soundfile
 import soxr
 
 from pipelines.features.containers import pictures_of, start_of
+from pipelines.features.mp3_frames import has_unstated_varying_rate
 from pipelines.file_kinds import HEAD_BYTES, audio_kind, kind_of
 from schemas.digests import CHUNK_BYTES
 from schemas.reasons import Reason
@@ -135,6 +136,8 @@ def _decoded(
     if not head:
         raise ExcludedError(Reason.NOT_AUDIO, f"{path}: the file has zero bytes")
     stream.seek(0)
+    if has_unstated_varying_rate(stream):
+        return _by_av(stream, head, path, window, "it does not say how long it is")
     try:
         return _by_soundfile(stream, store, path, window)
     except soundfile.LibsndfileError as error:
