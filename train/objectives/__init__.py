@@ -6,15 +6,11 @@ whole global batch and what is known of their pairs (`base.Pairs`); every rank c
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from schemas.errors import UsageError, suggest
-from schemas.manifest import Section, validated
-
-_HELPERS = frozenset({"base", "gather", "negatives"})
+from schemas.manifest import Section
+from train.kinds import Kinds
 
 
 class ObjectiveModule(Protocol):
@@ -24,28 +20,22 @@ class ObjectiveModule(Protocol):
     Objective: Any
 
 
+_KINDS = Kinds(
+    __name__, key="objective", called="objective", usual="info_nce", helpers=("base", "gather", "negatives")
+)
+
+
 def known_objectives() -> list[str]:
     """The kinds that a recipe may name."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _HELPERS)
+    return _KINDS.known()
 
 
 def objective_module(kind: str) -> ObjectiveModule:
-    """The module of a kind.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    if kind not in known_objectives():
-        raise UsageError(f"objective.kind: no objective {kind!r}{suggest(kind, known_objectives())}")
-    module: Any = importlib.import_module(f"{__name__}.{kind}")
-    return module  # type: ignore[no-any-return]
+    """The module of a kind; see `Kinds.module`."""
+    module: ObjectiveModule = _KINDS.module(kind)
+    return module
 
 
 def objective_settings(section: Mapping[str, Any], where: str) -> Section:
-    """Validate the recipe's section by the objective's own model.
-
-    Raises:
-        UsageError: an unknown kind or key, or a value out of bounds.
-    """
-    module = objective_module(str(section.get("kind", "info_nce")))
-    return validated(module.Settings, dict(section), where, "objective")
+    """The recipe's section, validated; see `Kinds.settings`."""
+    return _KINDS.settings(section, where)

@@ -6,8 +6,6 @@ with int64 (N, length) twice and gives (N, embedding); its `unit` says whether t
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +13,8 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer
 from torch import nn
 
-from schemas.errors import UsageError, suggest
-from schemas.manifest import Section, validated
-
-_HELPERS = frozenset({"transformer", "words"})
+from schemas.manifest import Section
+from train.kinds import Kinds
 
 
 @dataclass(frozen=True)
@@ -59,28 +55,22 @@ class TextModule(Protocol):
         """Make the encoder of a run, its weights still to be loaded."""
 
 
+_KINDS = Kinds(
+    __name__, key="model.text", called="text encoder", usual="pretrained", helpers=("transformer", "words")
+)
+
+
 def known_texts() -> list[str]:
     """The kinds that a recipe may name."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _HELPERS)
+    return _KINDS.known()
 
 
 def text_module(kind: str) -> TextModule:
-    """The module of a kind.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    if kind not in known_texts():
-        raise UsageError(f"model.text.kind: no text encoder {kind!r}{suggest(kind, known_texts())}")
-    module: Any = importlib.import_module(f"{__name__}.{kind}")
-    return module  # type: ignore[no-any-return]
+    """The module of a kind; see `Kinds.module`."""
+    module: TextModule = _KINDS.module(kind)
+    return module
 
 
 def text_settings(section: Mapping[str, Any], where: str) -> Section:
-    """Validate the recipe's section by the kind's own model.
-
-    Raises:
-        UsageError: an unknown kind or key, or a value out of bounds.
-    """
-    module = text_module(str(section.get("kind", "pretrained")))
-    return validated(module.Settings, dict(section), where, "model.text")
+    """The recipe's section, validated; see `Kinds.settings`."""
+    return _KINDS.settings(section, where)
