@@ -102,9 +102,10 @@ def against_papers(music: list[Path]) -> list[Result]:
             "tracks/s",
         )
     ]
-    for seconds, count, segments, what in (
-        (0, TRACKS_WHOLE, "{}", "whole files on both sides"),
-        (SECONDS, TRACKS_CUT, f"{{span_s: {SECONDS}}}", f"the same {SECONDS} s on both sides"),
+    # Of 30 s the decoder alone is half; the bare loop with our mixing would reach about 1.5 on one thread.
+    for seconds, count, segments, what, goal in (
+        (0, TRACKS_WHOLE, "{}", "whole files on both sides", 1.5),
+        (SECONDS, TRACKS_CUT, f"{{span_s: {SECONDS}}}", f"the same {SECONDS} s on both sides", 1.2),
     ):
         tracks = linked(music, count, WORK / "features/lhotse")
         mine, other = [], []
@@ -114,7 +115,7 @@ def against_papers(music: list[Path]) -> list[Result]:
             other.append(lhotse(tracks, seconds))
         peer = f"lhotse 1.33, Fbank, {what}"
         ours, theirs = count / statistics.median(mine), count / statistics.median(other)
-        results.append(Result(name, peer, ours, theirs, 1.5, "tracks/s"))
+        results.append(Result(name, peer, ours, theirs, goal, "tracks/s"))
     return results
 
 

@@ -50,10 +50,11 @@ def evaluate(run: str, data: str | None = None, *, probing: bool = False) -> dic
 
     place = Run.at(run)
     where = data or place.locate_data()
-    from train.evaluate.measure import measure
+    from train.tasks import task_module
 
     with _embedding_bar() as advance:
-        metrics = measure(place, where, advance, probing=probing)
+        metrics = task_module(place.recipe().task).measured(place, where, advance, probing=probing)
+        place.write_json(METRICS, metrics)
     _print_metrics(metrics)
     _console().print(f"Written to {place.store.root}/{METRICS}", highlight=False, soft_wrap=True)
     return metrics

@@ -22,6 +22,7 @@ class Kinds:
         called: what one is, for errors.
         usual: the kind where the recipe names none.
         helpers: modules that are no kind.
+        named_by: the recipe's key that names the kind, where it is not `kind` of the section.
     """
 
     package: str
@@ -29,6 +30,7 @@ class Kinds:
     called: str
     usual: str
     helpers: Collection[str]
+    named_by: str | None = None
 
     def known(self) -> list[str]:
         """The kinds that a recipe may name, sorted."""
@@ -42,7 +44,8 @@ class Kinds:
             UsageError: there is none of that name.
         """
         if kind not in self.known():
-            raise UsageError(f"{self.key}.kind: no {self.called} {kind!r}{suggest(kind, self.known())}")
+            named_by = self.named_by or f"{self.key}.kind"
+            raise UsageError(f"{named_by}: no {self.called} {kind!r}{suggest(kind, self.known())}")
         return importlib.import_module(f"{self.package}.{kind}")
 
     def settings(self, section: Mapping[str, Any], where: str) -> Section:

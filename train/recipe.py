@@ -6,29 +6,24 @@ import importlib.resources
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.errors import UsageError
 from schemas.manifest import Name, Section, parse_yaml, validated, with_settings
-from train.data.text import Relation, Representation
 
-Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 SplitNames = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class DataSection(Section):
-    """What the recipe needs of a dataset; any dataset that has it will do."""
+    """What the recipe needs of a dataset; any that has it will do. Tasks add the features that they need."""
 
-    feature: Name = Field(default="ttmr", description="a feature of the dataset's manifest, (frames, bands)")
     scheme: str = Field(default="default", description="of splits.parquet")
     fold: int = Field(default=0, ge=0)
     train: SplitNames = ("train",)
     valid: SplitNames = ("valid",)
     test: SplitNames = ("test",)
-    crop_frames: int = Field(default=992, ge=16, description="frames a crop")
-    crops: int = Field(default=1, ge=1, le=16, description="crops a track and step, of one read")
 
     @model_validator(mode="after")
     def _apart(self) -> DataSection:
@@ -38,55 +33,6 @@ class DataSection(Section):
                 raise ValueError(f"split {name!r} stands in two of train, valid and test")
             seen.add(name)
         return self
-
-
-class TextSection(Section):
-    """How a track is put into words at each step (TTMR 2.3)."""
-
-    representation: Representation = Field(
-        default="stochastic", description="vocabulary: every track against every tag, as classification needs"
-    )
-    separator: str = ", "
-    max_length: int = Field(default=64, ge=4, description="tokens; longer texts are cut")
-    vocabulary: int = Field(default=2000, ge=30, description="size of a vocabulary trained here")
-
-
-class AudioModel(Section):
-    """The audio encoder; see `train.models.audio`."""
-
-    kind: Literal["ttmr"] = "ttmr"
-    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (128, 128, 128, 128)
-    pools: Annotated[tuple[Pair, ...], Field(min_length=1)] = ((2, 2), (2, 2), (2, 2), (2, 2))
-    input_pool: Pair = Field(default=(1, 1), description="average pooling of the input, (bands, frames)")
-    width: int = Field(default=256, ge=1)
-    layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=8, ge=1)
-    feed_forward: int = Field(default=1024, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _fits(self) -> AudioModel:
-        if len(self.channels) != len(self.pools):
-            raise ValueError(f"{len(self.channels)} channels and {len(self.pools)} pools; give one pool a block")
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} does not divide over {self.heads} heads")
-        return self
-
-
-class TextModel(BaseModel):
-    """The text encoder. `kind` names the module of `train.models.texts` that knows the other keys."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    kind: str = "pretrained"
-
-
-class ModelSection(Section):
-    """Both encoders and the dimensions of their joint space."""
-
-    embedding: int = Field(default=128, ge=1)
-    audio: AudioModel = AudioModel()
-    text: TextModel = TextModel()
 
 
 class ObjectiveSection(BaseModel):
@@ -117,26 +63,11 @@ class TrainingSection(Section):
     chunk: int | None = Field(
         default=None, ge=1, description="tracks that a device embeds at once, where not all fit; null for all"
     )
-    positives: tuple[Relation, ...] = Field(
-        default=("equal",),
-        description="which other tracks' texts are true of a track as well: those that say the same (equal), those "
-        "whose tags it has (implied), those of the same recording or artist; diagonal for none",
-    )
-    masked: tuple[Relation, ...] = Field(
-        default=(), description="which other tracks' texts are neither true nor untrue of a track"
-    )
     validate_every: int = Field(default=1, ge=1, description="epochs")
     patience: int | None = Field(default=20, ge=1, description="validations without a better one; null for never")
     log_every: int = Field(default=50, ge=1, description="steps")
     checkpoint_every: int = Field(default=500, ge=1, description="steps")
     seed: int = Field(default=0, ge=0)
-
-    @field_validator("positives", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        if value == "diagonal":
-            return ()
-        return (value,) if isinstance(value, str) else value
 
 
 class MachineSection(Section):
@@ -153,13 +84,15 @@ class MachineSection(Section):
 
 
 class Recipe(Section):
-    """One configuration of training."""
+    """One configuration of training, as far as all tasks share it; each task's own has more keys.
+
+    `data` and `training` are redefined by tasks that know more keys there.
+    """
 
     name: Name
     description: str = ""
+    task: Name = "text_audio"
     data: DataSection = DataSection()
-    text: TextSection = TextSection()
-    model: ModelSection = ModelSection()
     objective: ObjectiveSection = ObjectiveSection()
     optimiser: OptimiserSection = OptimiserSection()
     training: TrainingSection = TrainingSection()
@@ -168,6 +101,17 @@ class Recipe(Section):
     def content(self) -> dict[str, Any]:
         """What decides the result: everything but the machine."""
         return self.model_dump(mode="json", exclude={"machine", "description"})
+
+    def resolved(self, where: str) -> Self:
+        """With every section validated by the kind that it names, and every default filled in.
+
+        Raises:
+            UsageError: an unknown kind or key, or a value out of bounds.
+        """
+        from train.objectives import objective_settings
+
+        objective = objective_settings(self.objective.model_dump(), where)
+        return self.model_copy(update={"objective": ObjectiveSection.model_validate(objective.model_dump())})
 
 
 def shipped_recipes() -> list[str]:
@@ -256,16 +200,10 @@ def _over(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
 
 
 def recipe_of(content: Mapping[str, Any], where: str) -> Recipe:
-    """Validate a recipe, the objective's own section included, and fill in every default."""
-    from train.models.texts import text_settings
-    from train.objectives import objective_settings
+    """Validate a recipe by its task's model, the sections that name a kind included, and fill in every default."""
+    from train.tasks import USUAL, task_module
 
-    recipe = validated(Recipe, content, where)
-    objective = objective_settings(recipe.objective.model_dump(), where)
-    text = text_settings(recipe.model.text.model_dump(), where)
-    model = recipe.model.model_copy(update={"text": TextModel.model_validate(text.model_dump())})
-    section = ObjectiveSection.model_validate(objective.model_dump())
-    return recipe.model_copy(update={"objective": section, "model": model})
+    return validated(task_module(str(content.get("task", USUAL))).RECIPE, content, where).resolved(where)
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

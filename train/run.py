@@ -66,8 +66,8 @@ class Run:
         return content
 
     def write_json(self, path: str, content: dict[str, Any]) -> None:
-        """Write one of the run's JSON files for people and programs: sorted, indented."""
-        self.store.write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        """Write one of the run's JSON files."""
+        self.store.write_text(path, json_text(content))
 
     def recipe(self) -> Recipe:
         """The recipe that made the run."""
@@ -138,6 +138,11 @@ class Run:
         """Make the directory a run of a recipe on a dataset."""
         self.write_json(RECIPE, recipe.model_dump(mode="json"))
         self.write_json(DATA, identity)
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """JSON for people and programs: sorted, indented."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _short(value: Any) -> str:

@@ -18,7 +18,7 @@ from schemas.errors import UsageError
 from train.data.loader import ahead
 from train.data.vocabulary import learn_pieces, prepared, train_wordpiece, unknown_only
 from train.loop.schedule import lr_factor
-from train.models.audio import AudioEncoder
+from train.models.audios.ttmr import AudioEncoder
 from train.models.norm import GlobalBatchNorm2d
 from train.models.texts import Words
 from train.models.texts import glove as glove_text
@@ -26,6 +26,7 @@ from train.models.texts import tags as tags_text
 from train.models.texts.glove import read_glove
 from train.models.texts.pretrained import load_pretrained
 from train.recipe import load_recipe
+from train.tasks.text_audio.recipe import TextAudioRecipe
 
 
 def encoder(frames: int = 32, mean: float = 0.0, std: float = 1.0) -> AudioEncoder:
@@ -42,7 +43,6 @@ def encoder(frames: int = 32, mean: float = 0.0, std: float = 1.0) -> AudioEncod
         heads=2,
         feed_forward=16,
         dropout=0.1,
-        embedding=12,
         mean=mean,
         std=std,
     ).eval()
@@ -54,7 +54,7 @@ def test_the_input_is_standardised_by_numbers_that_travel_with_the_weights() -> 
     torch.testing.assert_close(shifted(mels * 7 - 60), plain(mels), rtol=1e-4, atol=1e-4)
     plain.load_state_dict(shifted.state_dict())
     torch.testing.assert_close(plain(mels * 7 - 60), shifted(mels * 7 - 60))
-    assert plain(mels).shape == (3, 12)
+    assert plain(mels).shape == (3, 16)
     assert plain(mels.half()).dtype == torch.float32
 
 
@@ -64,19 +64,20 @@ def test_a_crop_too_short_for_the_pools_is_refused() -> None:
 
 
 def test_the_published_encoder_has_the_published_shape() -> None:
-    model = load_recipe("ttmr").model
+    recipe = load_recipe("ttmr")
+    assert isinstance(recipe, TextAudioRecipe)
+    model = recipe.model
     with torch.device("meta"):
         net = AudioEncoder(
             frames=992,
             bands=128,
-            embedding=model.embedding,
             mean=0,
             std=1,
             **model.audio.model_dump(exclude={"kind"}),
         )
     assert net.positions.shape == (63, 256)  # 992 frames over 2⁴, and CLS
     assert net.project_in.in_features == 128 * 8
-    assert net.project_out.out_features == 128
+    assert (net.width, model.embedding) == (256, 128)
     assert len(net.transformer.layers) == 4
 
 

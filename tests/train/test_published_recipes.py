@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from schemas.errors import UsageError
 from schemas.store import Store
 from train import cli
 from train.recipe import load_recipe, shipped_recipes
+from train.tasks.text_audio.recipe import TextAudioRecipe
 
 Clips = dict[str, list[npt.NDArray[np.float16]]]
 TTMR = sorted(name for name in shipped_recipes() if name.startswith("ttmr"))
@@ -45,10 +46,17 @@ def glove(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(file)
 
 
+def recipe_of_ttmr(name: str, settings: Sequence[str] = ()) -> TextAudioRecipe:
+    """A recipe of text and audio."""
+    recipe = load_recipe(name, settings)
+    assert isinstance(recipe, TextAudioRecipe)
+    return recipe
+
+
 def test_table_2_of_ttmr_has_ten_configurations() -> None:
     told = set()
     for name in TTMR:
-        recipe = load_recipe(name)
+        recipe = recipe_of_ttmr(name)
         text = recipe.model.text.kind
         assert recipe.training.batch_size == 64 and recipe.model.embedding == 128
         assert recipe.optimiser.lr == (5e-5 if text == "pretrained" else 1e-3)
@@ -68,7 +76,7 @@ def test_table_2_of_ttmr_has_ten_configurations() -> None:
 def test_every_configuration_trains_and_is_measured(
     name: str, dataset: Path, tiny_bert: Path, glove: str, tmp_path: Path
 ) -> None:
-    kind = load_recipe(name).model.text.kind
+    kind = recipe_of_ttmr(name).model.text.kind
     where = {"pretrained": [f"model.text.name={tiny_bert}"], "glove": [f"model.text.file={glove}"]}.get(kind, [])
     run = tmp_path / "run"
     cli.train(name, str(dataset), str(run), settings=[*TINY, *where])
@@ -125,7 +133,7 @@ def test_a_track_without_tags_is_no_example_of_having_none(
 def test_a_recipe_extends_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine\nextends: ttmr\ntext: {representation: tag}\n")
     (tmp_path / "more.yaml").write_text("name: more\nextends: mine.yaml\nobjective: {kind: siglip}\n")
-    found, published = load_recipe(str(tmp_path / "more.yaml")), load_recipe("ttmr")
+    found, published = recipe_of_ttmr(str(tmp_path / "more.yaml")), recipe_of_ttmr("ttmr")
     assert (found.name, found.text.representation, found.text.max_length) == ("more", "tag", 64)
     # Another kind knows none of the keys that the published one set.
     assert found.objective.kind == "siglip" and found.model == published.model
@@ -140,7 +148,7 @@ def test_a_recipe_extends_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_recipe(str(tmp_path / "self.yaml"))
     # A file may be called as the recipe that it extends, and is no base of those that come with Tracklore.
     (tmp_path / "ttmr").write_text("name: ttmr\nextends: ttmr\ndata: {train: [train]}\noptimiser: {kind: adamw}\n")
-    found = load_recipe(str(tmp_path / "ttmr"))
+    found = recipe_of_ttmr(str(tmp_path / "ttmr"))
     assert (found.data.train, found.optimiser.kind, found.optimiser.lr) == (
         ("train",),
         "adamw",

@@ -5,14 +5,23 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import UsageError
 from train.recipe import first_difference, load_recipe, shipped_recipes
+from train.tasks.text_audio.recipe import TextAudioRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def recipe_of_ttmr(name: str, settings: Sequence[str] = ()) -> TextAudioRecipe:
+    """A recipe of text and audio."""
+    recipe = load_recipe(name, settings)
+    assert isinstance(recipe, TextAudioRecipe)
+    return recipe
 
 
 def test_shipped_recipes_load_by_bare_name_and_by_path() -> None:
@@ -23,7 +32,7 @@ def test_shipped_recipes_load_by_bare_name_and_by_path() -> None:
 
 
 def test_ttmr_is_the_published_configuration() -> None:
-    recipe = load_recipe("ttmr")
+    recipe = recipe_of_ttmr("ttmr")
     assert (recipe.training.batch_size, recipe.training.epochs, recipe.training.patience) == (64, 100, 20)
     assert (recipe.optimiser.lr, recipe.optimiser.warmup_epochs) == (5e-5, 10)
     assert recipe.objective.model_dump()["temperature"] == 0.2
@@ -32,7 +41,7 @@ def test_ttmr_is_the_published_configuration() -> None:
 
 
 def test_settings_override() -> None:
-    recipe = load_recipe(
+    recipe = recipe_of_ttmr(
         "ttmr", ["model.text.name=/models/bert", "objective.temperature=0.1", "data.train=[train]"]
     )
     assert recipe.model.text.model_dump()["name"] == "/models/bert"
@@ -48,6 +57,7 @@ def test_settings_override() -> None:
         (["model.audio.heads=3"], r"model\.audio: width 128 does not divide over 3 heads"),
         (["model.audio.channels=[8]"], r"1 channels and 3 pools"),
         (["objective.temperature=-1"], r"objective\.temperature: .*greater than 0"),
+        (["task=text_audios"], r"task: no task 'text_audios'; did you mean 'text_audio'"),
         (["objective.kind=triplets"], r"no objective 'triplets'; did you mean 'triplet'"),
         (["objective.kind=triplet"], r"objective\.temperature: unknown key"),
         (["model.text.kind=glov"], r"no text encoder 'glov'; did you mean 'glove'"),

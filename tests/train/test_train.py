@@ -145,10 +145,10 @@ def test_a_loss_that_is_not_finite_names_the_track(
     data = make_dataset(str(tmp_path / "data"), tracks, broken)
     with pytest.raises(DataError, match=r"t007.*not finite"):
         cli.train("demo", data.root, str(tmp_path / "run"), settings=[*small, "training.epochs=2"])
-    from train.loop import setup
+    from train.tasks.text_audio import material
 
     with pytest.MonkeyPatch.context() as patch:  # as if the statistics had not met the broken clip
-        patch.setattr(setup, "mean_and_std", lambda *args, **kwargs: (-60.0, 10.0))
+        patch.setattr(material, "mean_and_std", lambda *args, **kwargs: (-60.0, 10.0))
         with pytest.raises(DataError, match=r"the loss is nan: values that are not finite in t007$"):
             cli.train("demo", data.root, str(tmp_path / "again"), settings=[*small, "training.epochs=2"])
 

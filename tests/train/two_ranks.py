@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 
 from train.loop.accumulate import accumulated_backward
 from train.loop.launch import launched
-from train.models.audio import AudioEncoder
+from train.models.audios.ttmr import AudioEncoder
 from train.models.network import Network
 from train.models.texts.small import small_config
 from train.models.texts.tags import Centroids
 from train.models.texts.transformer import TextEncoder, body_of
 from train.objectives import known_objectives, objective_module
 from train.recipe import MachineSection
+from train.tasks.text_audio.network import TextAudioNetwork
 
 TRACKS, CROPS, FRAMES, BANDS = 8, 2, 32, 16
 
@@ -39,14 +40,14 @@ def network(kind: str) -> Network:
         heads=2,
         feed_forward=16,
         dropout=0.0,
-        embedding=8,
         mean=0.0,
         std=1.0,
     )
     config = small_config(vocabulary=20, width=16, layers=1, heads=2, feed_forward=16, max_length=8, dropout=0.0)
     module = objective_module(kind)
     text = Centroids(TRACKS, 8) if kind == "bce" else TextEncoder(body_of(config), 8)
-    return Network(audio, text, module.Objective(module.Settings()), shares_texts=kind == "bce")
+    objective = module.Objective(module.Settings())
+    return TextAudioNetwork(audio, text, objective, 8, shares_texts=kind == "bce")
 
 
 def work(fabric: Any, folder: str) -> None:

@@ -1,29 +1,13 @@
-"""What one training step is given, from the order, the reader and the texts."""
+"""What one training step is given, and who gives it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-from tokenizers import Tokenizer
+from dataclasses import dataclass, field
 
 from train.data.order import EpochOrder
-from train.data.reader import Array, ClipReader, ClipRef, centre_crop, random_crop
-from train.data.text import DrawnText, Relation, Representation, TextSource, draw_text, labels_of, related
-
-VALIDATION_EPOCH = 0
-TRUE: tuple[Relation, ...] = ("implied",)
-"""What is told of: the other tracks' texts that a track's own tags bear out."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids and attention mask, int64 (N, length)."""
-
-    ids: npt.NDArray[np.int64]
-    mask: npt.NDArray[np.int64]
+from train.data.reader import Array
 
 
 @dataclass(frozen=True)
@@ -32,120 +16,35 @@ class Batch:
 
     Attributes:
         track_ids: of the whole global batch, (N,).
-        tensors: what the network is called with, by name. For audio and text: this rank's crops `mels`
-            (n * C, frames, bands), a track's crops side by side; its texts `ids` and `mask` (n, length), or
-            (M, length) where all tracks share M texts; and of the whole global batch what
-            `train.objectives.base.Pairs` holds.
-        crops: C, rows of `mels` a track.
+        tensors: what the network is called with, by name: rows of this rank's tracks, a track's side by side, under
+            the names in its `inputs`; all else is known of the whole global batch.
+        crops: rows of audio a track.
         figures: what the history tells of the batches, by name.
     """
 
     track_ids: tuple[str, ...]
     tensors: dict[str, Array]
-    crops: int
-    figures: dict[str, float]
+    crops: int = 1
+    figures: dict[str, float] = field(default_factory=dict)
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:
-    """Token ids of texts, padded to the longest."""
-    encodings = tokenizer.encode_batch(list(texts))
-    ids = np.array([encoding.ids for encoding in encodings], np.int64)
-    return Tokens(ids, np.array([encoding.attention_mask for encoding in encodings], np.int64))
-
-
-@dataclass(frozen=True)
-class Batcher:
-    """Makes batches; every method is a pure function of its arguments.
+class Batches(ABC):
+    """Makes the batches of a task; every method is a pure function of its arguments.
 
     Attributes:
-        reader: of the feature.
-        sources: the usable tracks, in the order that `EpochOrder` counts them.
-        tokenizer: cuts and pads.
-        frames: length of a crop.
-        crops: crops a track and step.
-        representation, separator: see `train.data.text`.
-        vocabulary: the tags that every track is held against, where the representation is `vocabulary`.
-        positives, masked: relations that make a text true of a track, and that make it neither true nor untrue.
-        seed: of crops, texts and noise.
+        seed: of all that is drawn.
     """
 
-    reader: ClipReader
-    sources: tuple[TextSource, ...]
-    tokenizer: Tokenizer
-    frames: int
-    crops: int
-    representation: Representation
-    separator: str
-    vocabulary: tuple[str, ...]
-    positives: tuple[Relation, ...]
-    masked: tuple[Relation, ...]
     seed: int
 
+    @abstractmethod
     def training(self, order: EpochOrder, epoch: int, step: int) -> Batch:
-        """A step's batch: random crops, drawn texts."""
-        sources = [self.sources[item] for item in order.batch(epoch, step)]
-        cut = [
-            random_crop(self.clips(source), self.frames, seed=self.seed, epoch=epoch, number=number)
-            for source in sources[order.local]
-            for number in range(self.crops)
-        ]
-        texts = None if self.shares_texts else [self.text(source, epoch) for source in sources]
-        spoken = self.vocabulary if texts is None else [text.text for text in texts[order.local]]
-        tokens = tokenize(self.tokenizer, spoken)
-        pairs, figures = self.pairs(sources, texts, (epoch, step))
-        tensors = {"mels": self.reader.read(cut), "ids": tokens.ids, "mask": tokens.mask, **pairs}
-        return Batch(tuple(source.track_id for source in sources), tensors, self.crops, figures)
+        """A step's batch. `order` counts the train tracks as `Material.train_tracks` does."""
 
-    @property
-    def shares_texts(self) -> bool:
-        """Whether all tracks are held against the same texts."""
-        return self.representation == "vocabulary"
+    @abstractmethod
+    def validation(self, items: Sequence[int]) -> dict[str, Array]:
+        """The network's inputs for some valid tracks, one row of audio each, the same every time."""
 
-    def pairs(
-        self, sources: Sequence[TextSource], texts: Sequence[DrawnText] | None, key: tuple[int, ...]
-    ) -> tuple[dict[str, Array], dict[str, float]]:
-        """What is known of the pairs of a global batch, and what to tell of it.
-
-        Args:
-            texts: one a track, or None where all share the vocabulary.
-            key: what the noise is a function of, beside the seed.
-
-        Returns:
-            `relation`, `ignored`, `noise` as in `train.objectives.base.Pairs`; and how many other tracks' texts are
-            true of a track, on average, and how many of these the objective takes for untrue.
-        """
-        if texts is None:
-            relation = labels_of(sources, {tag: column for column, tag in enumerate(self.vocabulary)})
-            ignored, figures = np.zeros_like(relation), {}
-        else:
-            relation = related(sources, texts, self.positives)
-            ignored = related(sources, texts, self.masked) & ~relation
-            true = related(sources, texts, TRUE)
-            figures = {
-                "true_of_others": float(true.sum() / len(texts) - 1),
-                "false_negatives": float((true & ~relation & ~ignored).sum() / len(texts)),
-            }
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, *key])))
-        noise = generator.random((2, max(relation.shape) * self.crops), np.float32)
-        return {"relation": relation, "ignored": ignored, "noise": noise}, figures
-
-    def validation(self, items: Sequence[int]) -> tuple[Array, Tokens]:
-        """Centre crops (N, frames, bands) and fixed texts of some tracks; or the texts that all share."""
-        sources = [self.sources[item] for item in items]
-        mels = self.reader.read([centre_crop(self.clips(source), self.frames) for source in sources])
-        texts = [self.text(source, VALIDATION_EPOCH).text for source in sources] if not self.shares_texts else ()
-        return mels, tokenize(self.tokenizer, texts or self.vocabulary)
-
-    def validation_pairs(self, items: Sequence[int], number: int) -> dict[str, Array]:
-        """What is known of the pairs of validation batch `number`."""
-        sources = [self.sources[item] for item in items]
-        texts = None if self.shares_texts else [self.text(source, VALIDATION_EPOCH) for source in sources]
-        return self.pairs(sources, texts, (VALIDATION_EPOCH, number, 1))[0]
-
-    def text(self, source: TextSource, epoch: int) -> DrawnText:
-        """The text of a track in an epoch."""
-        return draw_text(source, self.representation, seed=self.seed, epoch=epoch, separator=self.separator)
-
-    def clips(self, source: TextSource) -> Sequence[ClipRef]:
-        """A track's clips."""
-        return self.reader.clips[source.track_id]
+    @abstractmethod
+    def validation_known(self, items: Sequence[int], number: int) -> dict[str, Array]:
+        """What is known of validation batch `number` as a whole."""

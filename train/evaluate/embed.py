@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer
 
 from schemas.errors import UsageError
-from train.data.batches import tokenize
 from train.data.dataset import Dataset
 from train.data.loader import ahead
 from train.data.reader import Array, ClipReader, covering_crops
+from train.data.tokens import tokenize
 from train.loop.checkpoint import load_model
 from train.loop.devices import on_cuda, set_up_torch
-from train.loop.setup import saved_network
-from train.models.network import Network
-from train.recipe import Recipe, first_difference
+from train.loop.setup import kept_of
+from train.recipe import first_difference
 from train.run import DATA, MODEL, Run
+from train.tasks.text_audio.network import restored_network
+from train.tasks.text_audio.recipe import TextAudioRecipe
 
 Vectors = npt.NDArray[np.float32]
 CROPS_AT_ONCE = 64
@@ -40,14 +40,15 @@ class Embedder:
     """
 
     def __init__(self, run: Run) -> None:
-        self.recipe: Recipe = run.recipe()
-        set_up_torch(self.recipe.machine, 1)
-        self.bands = int(run.read_json(DATA)["feature_spec"]["shape"][1])
-        network, tokenizer = saved_network(run, self.recipe, self.bands)
+        recipe = run.recipe()
+        if not isinstance(recipe, TextAudioRecipe):
+            raise UsageError(f"{run.store.root}: was trained for task {recipe.task} and knows no words")
+        self.recipe = recipe
+        set_up_torch(recipe.machine, 1)
+        network, self.tokenizer = restored_network(run, recipe, kept_of(run, recipe))
         load_model(run.store, MODEL, network)
-        self.device = torch.device("cuda" if on_cuda(self.recipe.machine) else "cpu")
-        self.tokenizer: Tokenizer = tokenizer
-        self.network: Network = network.to(self.device).eval()
+        self.device = torch.device("cuda" if on_cuda(recipe.machine) else "cpu")
+        self.network = network.to(self.device).eval()
 
     @property
     def knows_tags_only(self) -> bool:

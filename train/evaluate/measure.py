@@ -16,7 +16,7 @@ from train.evaluate.annotated import best_f1_thresholds, overlap_scores
 from train.evaluate.embed import Embedder, Vectors, check_feature, unwatched
 from train.evaluate.figures import Heard, probes, retrieval, tracks_of, zero_shot
 from train.models.texts.words import SPECIAL
-from train.run import METRICS, Run
+from train.run import Run
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _annotator(dataset: Dataset, reader: ClipReader, embedder: Embedder, notes: 
 def measure(
     run: Run, data: str, advance: Callable[[int, int], None] = unwatched, *, probing: bool = False
 ) -> dict[str, Any]:
-    """Measure a run on a dataset, write `metrics.json` and return its content.
+    """Measure a run on a dataset; the result is what `metrics.json` holds.
 
     Args:
         run: a trained run.
@@ -93,7 +93,8 @@ def measure(
         UsageError: no trained run, no test tracks, or another feature than the run's.
         DataError: damaged files.
     """
-    section = run.recipe().data
+    embedder = Embedder(run)
+    section = embedder.recipe.data
     dataset = Dataset(data)
     reader = dataset.reader(section.feature)
     check_feature(run, dataset, reader)
@@ -103,12 +104,11 @@ def measure(
     if probing:
         learnt = {*section.train, *section.valid, *section.test}
         tracks = sorted(track for track in reader.clips if splits.get(track) in learnt)
-    embedder = Embedder(run)
     vectors = embedder.tracks(reader, tracks, lambda more: advance(more, len(tracks)))
     notes: list[str] = []
     heard = Heard(dataset, section, splits, {track: row for row, track in enumerate(tracks)}, vectors, notes)
     words = _annotator(dataset, reader, embedder, notes) if embedder.knows_tags_only else Words(embedder)
-    metrics = {
+    return {
         "split": "+".join(section.test),
         "data": {key: dataset.identity(section.feature, reader.spec)[key] for key in ("name", "manifest")},
         "tracks": measured,
@@ -118,5 +118,3 @@ def measure(
         **({"probes": probes(heard)} if probing else {}),
         "notes": notes,
     }
-    run.write_json(METRICS, metrics)
-    return metrics

@@ -15,10 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from train.models.network import Network
+from train.models.network import Network, Tensors
 from train.models.norm import GlobalBatchNorm2d
-
-Tensors = dict[str, Tensor]
 
 
 def accumulated_backward(
@@ -35,41 +33,28 @@ def accumulated_backward(
     Returns:
         the loss, detached.
     """
-    parts = list(_chunks(tensors, crops, tracks, shares_texts=network.shares_texts))
-    held: list[list[Tensor]] = [[], []]
+    parts = list(network.chunks(tensors, crops, tracks))
+    held = []
     with torch.no_grad(), _running_statistics_kept(network):
         for number, part in enumerate(parts):
             seeded(number)
-            for side, rows in zip(held, _embedded(network, part), strict=True):
-                side.append(rows)
-    audio, text = (torch.cat(side).requires_grad_() for side in held)
-    loss = network.loss_between(audio, text, tensors, crops)
+            held.append(network.sides(part))
+    sides = [torch.cat(rows).requires_grad_() for rows in zip(*held, strict=True)]
+    loss = network.loss_between(sides, tensors, crops)
     loss.backward()  # type: ignore[no-untyped-call]
-    assert audio.grad is not None and text.grad is not None
-    of_audio = torch.split(audio.grad, [len(rows) for rows in held[0]])
-    of_text = torch.split(text.grad, [len(rows) for rows in held[1]])
+    lengths = [[len(rows) for rows in of_side] for of_side in zip(*held, strict=True)]
+    gradients = [torch.split(_gradient(side), rows) for side, rows in zip(sides, lengths, strict=True)]
     for number, part in enumerate(parts):
         seeded(number)
-        again = _embedded(network, part)
-        torch.autograd.backward(again, [of_audio[number], of_text[number]])
+        again = zip(network.sides(part), (side[number] for side in gradients), strict=True)
+        learning = [(rows, gradient) for rows, gradient in again if rows.requires_grad]
+        torch.autograd.backward([rows for rows, _ in learning], [gradient for _, gradient in learning])
     _average_over_ranks(network)
     return loss.detach()
 
 
-def _chunks(tensors: Tensors, crops: int, tracks: int, *, shares_texts: bool) -> Iterator[Tensors]:
-    """The audio and texts of a few tracks at a time; shared texts go with the first."""
-    count = len(tensors["mels"]) // crops
-    for start in range(0, count, tracks):
-        chunk = {"mels": tensors["mels"][start * crops : (start + tracks) * crops]}
-        texts = slice(0, None if start == 0 else 0) if shares_texts else slice(start, start + tracks)
-        yield {**chunk, "ids": tensors["ids"][texts], "mask": tensors["mask"][texts]}
-
-
-def _embedded(network: Network, part: Tensors) -> tuple[Tensor, Tensor]:
-    audio = network.embed_audio(part["mels"])
-    if not len(part["ids"]):
-        return audio, audio.new_zeros((0, audio.shape[1]), requires_grad=audio.requires_grad)
-    return audio, network.embed_text(part["ids"], part["mask"])
+def _gradient(side: Tensor) -> Tensor:
+    return torch.zeros_like(side) if side.grad is None else side.grad
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from tokenizers import Tokenizer
 
 from schemas.digests import canonical_json, stable_hash
 from schemas.errors import DataError, UsageError
@@ -20,12 +20,14 @@ from train.loop.checkpoint import Progress, checkpoint_bytes, model_bytes, resto
 from train.loop.console import TrainingView
 from train.loop.devices import set_up_torch
 from train.loop.schedule import lr_factor
-from train.loop.setup import Material, batcher_of, new_network, open_material, save_setup, saved_network
+from train.loop.setup import kept_of
 from train.loop.tensorboard import EventLog
 from train.loop.validation import Validation
 from train.models.network import Network
 from train.recipe import Recipe
 from train.run import HISTORY, LAST, LOGS, MODEL, STATE, Run
+from train.tasks import task_module
+from train.tasks.base import Kept, Material
 
 NAMED_TRACKS = 6
 
@@ -38,25 +40,23 @@ def fit(fabric: Fabric, recipe: Recipe, data: str, out: str, resume: bool) -> No
         DataError: damaged files, or a loss that is not finite.
     """
     set_up_torch(recipe.machine, fabric.world_size)
-    material = open_material(data, recipe)
-    order = _order(fabric, recipe, len(material.train.sources))
+    material = task_module(recipe.task).opened(data, recipe)
+    order = _order(fabric, recipe, len(material.train_tracks))
     run = Run.at(out)
-    by_track = bool({"artist", "recording"} & {*recipe.training.positives, *recipe.training.masked})
-    identity = material.dataset.identity(recipe.data.feature, material.reader.spec, by_track=by_track)
+    identity = material.identity()
     if fabric.global_rank == 0:
         run.check(recipe, identity, resume=resume)
     # The directory is claimed when nothing is left to complain of.
     goes_on = run.store.exists(LAST)
-    network, tokenizer = _network(fabric, run, recipe, material, identity)
+    network, kept = _network(fabric, run, recipe, material, identity)
     if fabric.global_rank == 0:
         run.remember_location(data)
     fabric.barrier()
     optimiser = make_optimiser(network, recipe)
     wrapped, wrapped_optimiser = fabric.setup(network, optimiser)
     progress = restore(run.store, LAST, network, optimiser) if goes_on else Progress()
-    Trainer(fabric, recipe, run, material, network, optimiser, tokenizer, order, progress).loop(
-        wrapped, wrapped_optimiser
-    )
+    trainer = Trainer(fabric, recipe, run, material, network, optimiser, kept, order, progress)
+    trainer.loop(wrapped, wrapped_optimiser)
 
 
 def _order(fabric: Fabric, recipe: Recipe, tracks: int) -> EpochOrder:
@@ -71,15 +71,17 @@ def _order(fabric: Fabric, recipe: Recipe, tracks: int) -> EpochOrder:
 
 def _network(
     fabric: Fabric, run: Run, recipe: Recipe, material: Material, identity: dict[str, Any]
-) -> tuple[Network, Tokenizer]:
-    """The network and its tokenizer: the run's, or new ones, with which the run begins."""
+) -> tuple[Network, Kept]:
+    """The network and what the run keeps of it: the run's, or new ones, with which the run begins."""
     if run.store.exists(LAST):
-        return saved_network(run, recipe, material.reader.spec.shape[1])
-    network, tokenizer, config = new_network(recipe, material)
+        kept = kept_of(run, recipe)
+        return task_module(recipe.task).restored(run, recipe, kept), kept
+    network, kept = material.new_network()
     if fabric.global_rank == 0:
         run.claim(recipe, identity)
-        save_setup(run, tokenizer, config)
-    return network, tokenizer
+        for name, text in sorted(kept.items()):
+            run.store.write_text(name, text)
+    return network, kept
 
 
 def make_optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
@@ -105,25 +107,24 @@ class Trainer:
         material: Material,
         network: Network,
         optimiser: torch.optim.Optimizer,
-        tokenizer: Tokenizer,
+        kept: Kept,
         order: EpochOrder,
         progress: Progress,
     ) -> None:
         self.fabric, self.recipe, self.run, self.material = fabric, recipe, run, material
         self.network, self.optimiser, self.order, self.progress = network, optimiser, order, progress
-        self.batcher = batcher_of(recipe, material, material.train.sources, tokenizer)
+        self.batches, valid = material.batches(kept)
         self.total = order.steps * recipe.training.epochs
         self.validation = None
         if material.validates:
-            valid = batcher_of(recipe, material, material.valid.sources, tokenizer)
-            self.validation = Validation(valid, recipe.training.batch_size)
+            self.validation = Validation(material, valid, recipe.training.batch_size)
 
     def loop(self, wrapped: Any, wrapped_optimiser: Any) -> None:
         """Train from where `progress` stands to the end."""
         training, machine, progress = self.recipe.training, self.recipe.machine, self.progress
         first_rank = self.fabric.global_rank == 0
         log = EventLog(self.run.store if first_rank else None, LOGS, progress.step)
-        clips = self.order.batch_size * self.recipe.data.crops
+        clips = self.order.batch_size * self.material.crops
         view = TrainingView(total=self.total, done=progress.step, clips_per_step=clips, first_rank=first_rank)
         self.network.train()
         with log, view:
@@ -154,7 +155,7 @@ class Trainer:
 
     def _batch(self, step: int) -> Batch:
         epoch, within = divmod(step, self.order.steps)
-        return self.batcher.training(self.order, epoch, within)
+        return self.batches.training(self.order, epoch, within)
 
     def _step(self, batch: Batch, wrapped: Any, wrapped_optimiser: Any) -> float:
         self._seed(0)
@@ -195,7 +196,8 @@ class Trainer:
 
     def _not_finite(self, batch: Batch, value: float) -> str:
         mine = batch.track_ids[self.order.local]
-        broken = [track for track, whole in zip(mine, _whole(batch, len(mine)), strict=True) if not whole]
+        whole = _whole(batch, self.network.inputs, len(mine))
+        broken = [track for track, is_whole in zip(mine, whole, strict=True) if not is_whole]
         named = broken or list(batch.track_ids)
         more = f" and {len(named) - NAMED_TRACKS} more" if len(named) > NAMED_TRACKS else ""
         listed = ", ".join(named[:NAMED_TRACKS]) + more
@@ -206,7 +208,7 @@ class Trainer:
         )
         return f"step {self.progress.step}: the loss is {value}: {why} {listed}"
 
-    def _validated(self) -> float | None:
+    def _validated(self) -> dict[str, float] | None:
         """Validate where it is due; keep the weights when they are the best so far."""
         training, progress = self.recipe.training, self.progress
         at_end = progress.step == self.total
@@ -214,15 +216,16 @@ class Trainer:
             return None
         if not at_end and progress.step % (self.order.steps * training.validate_every):
             return None
-        value = self.validation.loss(self.fabric, self.network)
+        figures = self.validation.figures(self.fabric, self.network)
+        value = figures["loss"]
         if math.isfinite(value) and (progress.best_loss is None or value < progress.best_loss):
             progress.best_loss, progress.best_step, progress.bad = value, progress.step, 0
             self._keep_model()
         else:
             progress.bad += 1
-        return value
+        return figures
 
-    def _row(self, valid: float | None) -> dict[str, Any]:
+    def _row(self, valid: dict[str, float] | None) -> dict[str, Any]:
         progress = self.progress
         means = progress.means()
         row: dict[str, Any] = {
@@ -231,7 +234,8 @@ class Trainer:
             "loss": means.pop("loss", None),
             "lr": self.optimiser.param_groups[0]["lr"],
             **means,
-            "valid_loss": valid,
+            "valid_loss": None,
+            **{f"valid_{name}": value for name, value in (valid or {}).items()},
             **self.network.objective.figures(),
         }
         progress.history.append(row)
@@ -257,8 +261,8 @@ class Trainer:
                 "finished": progress.finished,
                 "best_step": progress.best_step,
                 "best_valid_loss": progress.best_loss,
-                "train_tracks": len(self.material.train.sources),
-                "valid_tracks": len(self.material.valid.sources),
+                "train_tracks": len(self.material.train_tracks),
+                "valid_tracks": len(self.material.valid_tracks),
                 "batch_size": self.order.batch_size,
                 "notes": list(self.material.notes),
             },
@@ -267,17 +271,18 @@ class Trainer:
 
     def _summary(self) -> str:
         progress = self.progress
-        text = f"{progress.step} of {self.total} steps on {len(self.material.train.sources)} tracks"
+        text = f"{progress.step} of {self.total} steps on {len(self.material.train_tracks)} tracks"
         if progress.best_step is not None:
             text += f"; best valid loss {progress.best_loss:.3f} at step {progress.best_step}"
         return text + f"; the model is {self.run.store.root}/{MODEL}"
 
 
-def _whole(batch: Batch, tracks: int) -> list[bool]:
+def _whole(batch: Batch, inputs: Sequence[str], tracks: int) -> list[bool]:
     """Which of this rank's tracks have finite values in every tensor that has rows for them."""
     whole = np.ones(tracks, np.bool_)
-    for array in batch.tensors.values():
-        if array.dtype.kind == "f" and array.ndim > 2 and len(array) == tracks * batch.crops:
+    for name in inputs:
+        array = batch.tensors[name]
+        if array.dtype.kind == "f" and len(array) % tracks == 0:
             finite = np.isfinite(array.astype(np.float32)).reshape(tracks, -1)
             whole &= finite.all(axis=1)
     return [bool(value) for value in whole]

@@ -8,10 +8,10 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from train.data.batches import Batcher, Tokens, tokenize
-from train.data.order import permutation, rank_items
+from train.data.batches import Batches
+from train.data.order import Indices, permutation, rank_items
 from train.models.network import Network
-from train.objectives.base import Pairs
+from train.tasks.base import Material
 
 
 class Validation:
@@ -21,50 +21,52 @@ class Validation:
     in batches that do not depend on the ranks. Nothing is dropped and nothing repeated.
     """
 
-    def __init__(self, batcher: Batcher, batch_size: int) -> None:
-        count = len(batcher.sources)
-        order = permutation(count, batcher.seed, 0)
-        pieces = np.array_split(order, max(1, -(-count // batch_size)))
-        self._batcher, self._batch_size = batcher, batch_size
-        self._batches = [
-            (torch.from_numpy(piece), batcher.validation_pairs([int(i) for i in piece], number))
+    def __init__(self, material: Material, batches: Batches, batch_size: int) -> None:
+        self._count = len(material.valid_tracks)
+        order = permutation(self._count, batches.seed, 0)
+        pieces = np.array_split(order, max(1, -(-self._count // batch_size)))
+        self._material, self._batches, self._batch_size = material, batches, batch_size
+        self._pieces = [
+            (torch.from_numpy(piece), batches.validation_known([int(i) for i in piece], number))
             for number, piece in enumerate(pieces)
         ]
 
     @torch.no_grad()
-    def loss(self, fabric: Fabric, network: Network) -> float:
-        """The loss of the weights as they are; leaves the network in training mode."""
+    def figures(self, fabric: Fabric, network: Network) -> dict[str, float]:
+        """The `loss` of the weights as they are, and the task's figures; leaves the network in training mode."""
         network.eval()
-        count = len(self._batcher.sources)
-        mine = rank_items(count, fabric.global_rank, fabric.world_size)
-        width = network.audio.project_out.out_features
-        audio = [torch.zeros((0, width), device=fabric.device)]
-        text = [torch.zeros((0, width), device=fabric.device)]
-        for start in range(0, len(mine), self._batch_size):
-            mels, tokens = self._batcher.validation([int(i) for i in mine[start : start + self._batch_size]])
-            with fabric.autocast():
-                audio.append(network.embed_audio(fabric.to_device(torch.from_numpy(mels))))
-                if not network.shares_texts:
-                    text.append(self._embedded(fabric, network, tokens))
-        whole_audio = _all_rows(torch.cat(audio), count, fabric)
-        if network.shares_texts:
-            shared = tokenize(self._batcher.tokenizer, self._batcher.vocabulary)
-            whole_text = self._embedded(fabric, network, shared)
-        else:
-            whole_text = _all_rows(torch.cat(text), count, fabric)
+        sides = self._sides(fabric, network)
         total = 0.0
-        for items, known in self._batches:
+        for items, known in self._pieces:
             chosen = items.to(fabric.device)
-            pairs = Pairs(**fabric.to_device({name: torch.from_numpy(array) for name, array in known.items()}))
-            texts = whole_text if network.shares_texts else whole_text[chosen]
-            total += float(network.loss_of(whole_audio[chosen], texts, pairs)) * len(items)
+            tensors = fabric.to_device({name: torch.from_numpy(array) for name, array in known.items()})
+            rows = [side if number in network.shared else side[chosen] for number, side in enumerate(sides)]
+            total += float(network.loss_of(rows, tensors)) * len(items)
+        figures = self._material.figures(sides)
         network.train()
-        return total / count
+        return {"loss": total / self._count, **figures}
 
-    @staticmethod
-    def _embedded(fabric: Fabric, network: Network, tokens: Tokens) -> Tensor:
-        ids, mask = (fabric.to_device(torch.from_numpy(array)) for array in (tokens.ids, tokens.mask))
-        return network.embed_text(ids, mask)
+    def _sides(self, fabric: Fabric, network: Network) -> list[Tensor]:
+        """Every valid track's row of each side, in order; the same on every rank."""
+        mine = rank_items(self._count, fabric.global_rank, fabric.world_size)
+        # A rank without tracks embeds the first one, to know how wide its no rows are.
+        starts = range(0, max(1, len(mine)), self._batch_size)
+        parts = [self._embedded(fabric, network, mine[at : at + self._batch_size]) for at in starts]
+        sides = []
+        for number, rows in enumerate(zip(*parts, strict=True)):
+            shared = number in network.shared
+            sides.append(rows[0] if shared else _all_rows(torch.cat(rows), self._count, fabric))
+        return sides
+
+    def _embedded(self, fabric: Fabric, network: Network, items: Indices) -> tuple[Tensor, ...]:
+        arrays = self._batches.validation([int(item) for item in items] or [0])
+        with fabric.autocast():
+            sides = network.sides(
+                fabric.to_device({name: torch.from_numpy(array) for name, array in arrays.items()})
+            )
+        if len(items):
+            return sides
+        return tuple(side if number in network.shared else side[:0] for number, side in enumerate(sides))
 
 
 def _all_rows(rows: Tensor, count: int, fabric: Fabric) -> Tensor:

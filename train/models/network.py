@@ -1,64 +1,80 @@
-"""Two encoders, one space, one objective."""
+"""What is trained: encoders, one a side, and an objective between the sides."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from train.models.audio import AudioEncoder
-from train.objectives.base import Pairs
+from train.objectives.base import Loss
 from train.objectives.gather import gathered
 
+Tensors = dict[str, Tensor]
 
-class Network(nn.Module):
+
+class Network(nn.Module, ABC):
     """Everything that has parameters, the objective's included, so that one wrapper synchronises them all.
 
-    Args:
-        text: called as `text(ids, mask)`; its `unit` says whether its vectors are to be of unit length.
-        shares_texts: whether a batch's texts are the same on every rank, rather than one a track.
+    Attributes:
+        objective: has `figures` and `after_step`.
+        inputs: names of the tensors that hold rows of this rank's tracks, the first of them with `crops` a track.
+        shared: the sides (by number) that are the same on every rank, rather than rows of its tracks.
+        frozen: modules that learn nothing. They stay in eval mode, so that batch normalisation forgets nothing.
     """
 
-    def __init__(self, audio: AudioEncoder, text: Any, objective: Any, *, shares_texts: bool = False) -> None:
-        super().__init__()
-        self.audio = audio
-        self.text = text
-        self.objective = objective
-        self.shares_texts = shares_texts
+    objective: Loss
+    inputs: Sequence[str]
+    shared: frozenset[int] = frozenset()
+    frozen: Sequence[nn.Module] = ()
 
-    def embed_audio(self, mels: Tensor) -> Tensor:
-        """(N, frames, bands) to unit embeddings, float32 (N, D)."""
-        return F.normalize(self.audio(mels).float(), dim=-1)
+    @abstractmethod
+    def sides(self, tensors: Tensors) -> tuple[Tensor, ...]:
+        """What each side makes of its inputs, (rows, D) each."""
 
-    def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """int64 (N, length) twice to embeddings, float32 (N, D)."""
-        embedded: Tensor = self.text(ids, mask).float()
-        return F.normalize(embedded, dim=-1) if self.text.unit else embedded
-
-    def loss_of(self, audio: Tensor, text: Tensor, pairs: Pairs) -> Tensor:
-        """The objective in float32, whatever the precision around it."""
-        with torch.autocast(audio.device.type, enabled=False):
-            loss: Tensor = self.objective(audio.float(), text.float(), pairs)
-            return loss
-
-    def forward(self, tensors: dict[str, Tensor], crops: int = 1) -> Tensor:
-        """The loss of the global batch.
+    @abstractmethod
+    def between(self, sides: Sequence[Tensor], tensors: Tensors, crops: int) -> Tensor:
+        """The loss of a global batch, a scalar.
 
         Args:
-            tensors: as `train.data.batches.Batch` holds them.
-            crops: crops a track; a text then stands for each of them.
+            sides: of all tracks of the batch, float32.
+            tensors: what is known of the batch as a whole.
+            crops: rows of the first side a track.
         """
-        audio = self.embed_audio(tensors["mels"])
-        return self.loss_between(audio, self.embed_text(tensors["ids"], tensors["mask"]), tensors, crops)
 
-    def loss_between(self, audio: Tensor, text: Tensor, tensors: dict[str, Tensor], crops: int) -> Tensor:
-        """The loss of the global batch from this rank's embeddings; see `forward`."""
-        audio = gathered(audio)
-        relation = tensors["relation"].repeat_interleave(crops, 0)
-        ignored = tensors["ignored"].repeat_interleave(crops, 0)
-        if not self.shares_texts:
-            text = gathered(text).repeat_interleave(crops, 0)
-            relation, ignored = relation.repeat_interleave(crops, 1), ignored.repeat_interleave(crops, 1)
-        return self.loss_of(audio, text, Pairs(relation, ignored, tensors["noise"]))
+    def forward(self, tensors: Tensors, crops: int = 1) -> Tensor:
+        """The loss of the global batch; `tensors` as `train.data.batches.Batch` holds them."""
+        return self.loss_between(self.sides(tensors), tensors, crops)
+
+    def loss_between(self, sides: Sequence[Tensor], tensors: Tensors, crops: int) -> Tensor:
+        """The loss of the global batch from this rank's sides."""
+        return self.loss_of(
+            [side if number in self.shared else gathered(side) for number, side in enumerate(sides)], tensors, crops
+        )
+
+    def loss_of(self, sides: Sequence[Tensor], tensors: Tensors, crops: int = 1) -> Tensor:
+        """`between` in float32, whatever the precision around it."""
+        with torch.autocast(sides[0].device.type, enabled=False):
+            return self.between([side.float() for side in sides], tensors, crops)
+
+    def chunks(self, tensors: Tensors, crops: int, tracks: int) -> Iterator[Tensors]:
+        """The inputs of a few of this rank's tracks at a time."""
+        count = len(tensors[self.inputs[0]]) // crops
+        each = {name: len(tensors[name]) // count for name in self.inputs}
+        for start in range(0, count, tracks):
+            yield {name: tensors[name][start * n : (start + tracks) * n] for name, n in each.items()}
+
+    def freeze(self, modules: Sequence[nn.Module]) -> None:
+        """Let modules learn nothing, buffers included."""
+        self.frozen = tuple(modules)
+        for module in modules:
+            module.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module's; what is frozen stays in eval mode."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self

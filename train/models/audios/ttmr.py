@@ -9,12 +9,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from schemas.manifest import Section
+from train.models.audios import Heard
 from train.models.norm import GlobalBatchNorm2d
+
+Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+class Settings(Section):
+    """The recipe's section `model.audio` for kind: ttmr."""
+
+    kind: Literal["ttmr"] = "ttmr"
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (128, 128, 128, 128)
+    pools: Annotated[tuple[Pair, ...], Field(min_length=1)] = ((2, 2), (2, 2), (2, 2), (2, 2))
+    input_pool: Pair = Field(default=(1, 1), description="average pooling of the input, (bands, frames)")
+    width: int = Field(default=256, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=8, ge=1)
+    feed_forward: int = Field(default=1024, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        if len(self.channels) != len(self.pools):
+            raise ValueError(f"{len(self.channels)} channels and {len(self.pools)} pools; give one pool a block")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} does not divide over {self.heads} heads")
+        return self
 
 
 class ResidualBlock(nn.Module):
@@ -42,7 +70,7 @@ class ResidualBlock(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """Log-mel crops to embeddings.
+    """Log-mel crops to vectors.
 
     The input is standardised by two numbers, the mean and standard deviation of the training clips
     (`train.data.statistics`); they are buffers, so they travel with the weights.
@@ -53,7 +81,6 @@ class AudioEncoder(nn.Module):
         pools: of each residual block, (frequency, time).
         input_pool: average pooling of the log-mel itself, (frequency, time); (1, 1) for none.
         width, layers, heads, feed_forward, dropout: of the transformer.
-        embedding: dimensions of the result.
         mean, std: of the training clips.
 
     Raises:
@@ -73,7 +100,6 @@ class AudioEncoder(nn.Module):
         heads: int,
         feed_forward: int,
         dropout: float,
-        embedding: int,
         mean: float,
         std: float,
     ) -> None:
@@ -105,14 +131,26 @@ class AudioEncoder(nn.Module):
         )
         self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
         self.dropout = nn.Dropout(dropout)
-        self.project_out = nn.Linear(width, embedding)
+        self.width = width
 
     def forward(self, mels: Tensor) -> Tensor:
-        """(N, frames, bands) of any float type to (N, embedding), not yet of unit length."""
+        """(N, frames, bands) of any float type to (N, width): what the CLS token has become."""
         x = (mels.float() - self.mean) / self.std
         x = self.input_pool(x.transpose(1, 2).unsqueeze(1))
         x = self.front(x)
         x = self.project_in(x.flatten(1, 2).transpose(1, 2))
         x = torch.cat([self.cls.to(x.dtype).expand(len(x), 1, -1), x], dim=1) + self.positions
-        embedded: Tensor = self.project_out(self.transformer(self.dropout(x))[:, 0])
-        return embedded
+        whole: Tensor = self.transformer(self.dropout(x))[:, 0]
+        return whole
+
+
+def new(settings: Settings, heard: Heard) -> AudioEncoder:
+    """An encoder before training; see `train.models.audios.AudioModule.new`."""
+    if len(heard.shape) != 2 or heard.shape[1] < 1:
+        raise ValueError(f"hears frames by bands, and the feature is {heard.shape}; set data.feature to a log-mel")
+    mean, std = heard.statistics()
+    sizes = settings.model_dump(exclude={"kind"})
+    try:
+        return AudioEncoder(frames=heard.frames, bands=heard.shape[1], mean=mean, std=std, **sizes)
+    except ValueError as error:
+        raise ValueError(f"{error}; raise data.crop_frames or pool less") from error
