@@ -22,6 +22,7 @@ import soundfile
 import soxr
 
 from pipelines.features.containers import pictures_of, start_of
+from pipelines.features.cut_files import ogg_is_cut, sample_bytes
 from pipelines.features.mp3_frames import has_unstated_varying_rate
 from pipelines.file_kinds import HEAD_BYTES, audio_kind, kind_of
 from schemas.digests import CHUNK_BYTES
@@ -33,13 +34,12 @@ Waveform = npt.NDArray[np.float32]
 _END_SLACK_S = 0.15
 _RUN_UP_S = 0.5
 _LEANING = frozenset({"MP3", "OGG"})
+_CHUNKED = frozenset({"WAV", "WAVEX", "AIFF"})
 # Streams without a header that states their length: FFmpeg guesses it from the first packets' bit rate.
 _UNSTATED = frozenset({"aac", "ac3", "eac3", "dts", "mp3", "loas", "mpegts", "mpeg", "amr"})
 _DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 # What programs that cannot seek write for a length that they do not know yet.
 _STREAMED = 1 << 48
-_WAV_UNKNOWN = 0x7FFF_0000
-_OGG_PAGE_BYTES = 65_307
 
 
 class ExcludedError(Exception):
@@ -154,7 +154,9 @@ def _by_soundfile(
     with soundfile.SoundFile(name) as file:
         if file.frames > _STREAMED:  # FLAC from a pipe does not state its length
             return _by_reading_all(file, window)
+        place = stream.tell()  # the decoder may be reading this very stream
         _refuse_cut(stream, file, path)
+        stream.seek(place)
         stated = file.frames / file.samplerate
         first, wanted = window.frames(file.frames, file.samplerate)
         # A frame of these leans on those before it: what follows a seek is only right after a run-up.
@@ -208,52 +210,19 @@ def _readable(name: Any, first: int, count: int) -> float:
 
 
 def _refuse_cut(stream: BinaryIO, file: Any, path: str) -> None:
-    """Refuse a WAV or OGG file that was cut off: libsndfile takes them for as long as they are.
-
-    An OGG file that was cut between two pages is not told from a shorter one.
+    """Refuse a file that libsndfile takes for as long as it is.
 
     Raises:
         ExcludedError: truncated.
     """
     seconds = file.frames / file.samplerate
-    if file.format == "OGG" and _ends_in_a_page(stream):
-        raise ExcludedError(
-            Reason.TRUNCATED, f"{path}: {seconds:.2f} s could be read; the file ends in the middle of a page"
-        )
-    if file.format in ("WAV", "WAVEX") and (sizes := _wav_sizes(stream)) is not None and sizes[1] < sizes[0]:
-        stated = seconds * sizes[0] / max(sizes[1], 1)
+    if file.format == "OGG" and (why := ogg_is_cut(stream)) is not None:
+        raise ExcludedError(Reason.TRUNCATED, f"{path}: {seconds:.2f} s could be read; {why}")
+    sizes = sample_bytes(stream) if file.format in _CHUNKED else None
+    if sizes is not None and sizes.there < sizes.stated:
+        stated = seconds * sizes.stated / max(sizes.there, 1)
         if stated - seconds > _END_SLACK_S:
             raise ExcludedError(Reason.TRUNCATED, f"{path}: {seconds:.2f} s could be read of {stated:.2f} s")
-
-
-def _ends_in_a_page(stream: BinaryIO) -> bool:
-    """Whether the last page of an OGG file is longer than what is left of the file."""
-    size = stream.seek(0, 2)
-    stream.seek(max(0, size - 2 * _OGG_PAGE_BYTES))
-    tail = stream.read()
-    places = [match.start() for match in re.finditer(rb"OggS\x00", tail)]
-    for place in reversed(places):
-        segments = tail[place + 26 : place + 27]
-        table = tail[place + 27 : place + 27 + (segments[0] if segments else 0)]
-        whole = bool(segments) and len(table) == segments[0] and place + 27 + len(table) + sum(table) <= len(tail)
-        return not whole
-    return False
-
-
-def _wav_sizes(stream: BinaryIO) -> tuple[int, int] | None:
-    """Bytes of a WAV file's samples: as its header states, and as there are; None where nothing is stated."""
-    size = stream.seek(0, 2)
-    stream.seek(0)
-    if stream.read(4) != b"RIFF":
-        return None
-    place = 12
-    while place + 8 <= size:
-        stream.seek(place)
-        name, length = stream.read(4), int.from_bytes(stream.read(4), "little")
-        if name == b"data":
-            return None if length >= _WAV_UNKNOWN or not length else (length, size - place - 8)
-        place += 8 + length + length % 2
-    return None
 
 
 def _by_av(
@@ -288,8 +257,8 @@ def _from_container(
                 continue
             if found is None:
                 break
-            if head[:4] == b"OggS" and _ends_in_a_page(stream):
-                detail = f"{audio.stated(0.0) or 0.0:.2f} s could be read; the file ends in the middle of a page"
+            if head[:4] == b"OggS" and (why := ogg_is_cut(stream)) is not None:
+                detail = f"{audio.stated(0.0) or 0.0:.2f} s could be read; {why}"
                 raise ExcludedError(Reason.TRUNCATED, f"{path}: {detail}")
             return found
     reason = Reason.NOT_AUDIO if audio_kind(head) is None else Reason.DECODE_ERROR

@@ -203,7 +203,7 @@ def test_the_delay_that_a_header_states_is_taken_off(tmp_path: Path, name: str) 
     assert abs(len(whole) - len(sound)) <= 1024  # Matroska states no padding at the end
 
 
-@pytest.mark.parametrize("suffix", ["flac", "wav", "mp3", "ogg", "opus", "m4a"])
+@pytest.mark.parametrize("suffix", ["flac", "wav", "aiff", "mp3", "ogg", "opus", "m4a"])
 @pytest.mark.parametrize("share", [0.3, 0.6])
 @pytest.mark.parametrize("seconds", [None, 3.0])
 def test_a_file_that_ends_early_is_truncated_and_says_how_much_was_read(
@@ -220,6 +220,18 @@ def test_a_file_that_ends_early_is_truncated_and_says_how_much_was_read(
         assert float(found[1]) == 0 and "moov" in excluded.detail
     else:  # a variable bit rate spreads seconds unevenly over bytes
         assert float(found[1]) == pytest.approx(SECONDS * share, abs=1.3)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus"])
+def test_an_ogg_file_cut_between_two_pages_is_truncated(tmp_path: Path, suffix: str) -> None:
+    name = write(tmp_path, suffix, music())
+    path = tmp_path / name
+    content = path.read_bytes()
+    pages = [match.start() for match in re.finditer(b"OggS", content)]
+    path.write_bytes(content[: pages[len(pages) * 2 // 3]])
+    excluded = reason_of(tmp_path, name, Window(3.0))
+    assert excluded.reason is Reason.TRUNCATED
+    assert "s could be read; the page that ends its stream is missing" in excluded.detail
 
 
 @pytest.mark.parametrize("suffix", ["flac", "mp3"])
@@ -324,7 +336,7 @@ def test_a_missing_file_and_a_way_out_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_memory_decodes_as_on_disk(tmp_path: Path) -> None:
-    for suffix in ("flac", "mp3"):
+    for suffix in ("flac", "mp3", "wav", "aiff", "ogg"):
         name = write(tmp_path, suffix, music())
         memory = Store("memory://decode")
         memory.write_bytes(name, (tmp_path / name).read_bytes())
