@@ -99,7 +99,7 @@ def measured(variant: Variant, seed: int) -> dict[str, Any]:
     run = WORK / f"{variant.name.replace(', ', '-').replace(' ', '_')}-{seed}"
     if not (run / "metrics.json").exists():
         given = [word for setting in (*variant.settings, f"training.seed={seed}") for word in ("--set", setting)]
-        tracklore("train", variant.recipe, str(WORK / "data"), "--out", str(run), "--resume", *given)
+        tracklore("train", variant.recipe, "--data", str(WORK / "data"), "--out", str(run), "--resume", *given)
         tracklore("evaluate", str(run))
     found: dict[str, Any] = json.loads((run / "metrics.json").read_text("utf-8"))
     return found

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pipelines.locks import held
 from schemas.digests import canonical_json, digest_of
 from schemas.errors import UsageError
 from schemas.store import FileInfo, Store
@@ -25,10 +26,12 @@ from schemas.store import FileInfo, Store
 MOST_BYTES = 4 << 30
 _FORMAT = 1
 _FOLDER = "tables"
+_LOCKS = "locks"
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
 # A writer of an entry takes minutes at most.
 _ABANDONED_S = 24 * 3600.0
+_LONGEST_WAIT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,16 @@ def remembered(
     store = Store(f"{cache_folder()}/{_FOLDER}")
     name = f"{kind}-{digest_of([_FORMAT, kind, key])[:40]}.arrow"
     found = _read(store, name, tables)
-    if found is None:
-        found = make()
-        if still():
-            _write(store, name, found)
-    return found
+    if found is not None:
+        return found
+    # Another build that wants the same waits for this one, rather than do it as well.
+    with held(f"{cache_folder()}/{_LOCKS}", name, _LONGEST_WAIT_S):
+        found = _read(store, name, tables)
+        if found is None:
+            found = make()
+            if still():
+                _write(store, name, found)
+        return found
 
 
 def digest_of_table(table: pa.Table) -> str:

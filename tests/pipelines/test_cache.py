@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -142,7 +144,10 @@ def test_what_was_made_of_something_else_is_not_kept(folder: Path) -> None:
         assert make.times == times
 
 
-def test_two_at_once_get_the_same_and_leave_one_whole_entry(folder: Path) -> None:
+def test_where_nobody_waits_all_get_the_same_and_leave_one_whole_entry(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_LONGEST_WAIT_S", -1.0)
     together = Barrier(4)
 
     def make() -> Remembered:
@@ -244,3 +249,44 @@ def test_tables_are_told_apart(change: Callable[[pa.Table], pa.Table]) -> None:
     table = pa.table({"tag": ["a", "b", None]})
     assert digest_of_table(table) == digest_of_table(pa.table({"tag": ["a", "b", None]}))
     assert digest_of_table(table) != digest_of_table(change(table))
+
+
+WANT = """
+import sys, time
+from pathlib import Path
+import pyarrow as pa
+from pipelines.cache import Remembered, remembered
+
+def make():
+    with Path(sys.argv[1]).open("a") as made:
+        made.write("made\\n")
+    time.sleep(float(sys.argv[2]))
+    return Remembered({"tags": pa.table({"tag": ["rock"]})})
+
+print(remembered("tags", 1, ["tags"], make).tables["tags"].to_pylist())
+"""
+
+
+def wanting(made: Path, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WANT, str(made), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_of_two_that_want_the_same_one_makes_it(folder: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    both = [wanting(made, 1.0) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in both] == ["[{'tag': 'rock'}]\n"] * 2
+    assert made.read_text() == "made\n"
+    assert not list((folder.parent / "locks").iterdir())
+
+
+def test_a_maker_that_is_killed_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    first = wanting(made, 60.0)
+    while not made.exists():
+        time.sleep(0.02)
+    second = wanting(made, 0.0)
+    first.kill()
+    assert second.communicate(timeout=60)[0] == "[{'tag': 'rock'}]\n"
+    assert made.read_text() == "made\n" * 2
+    first.communicate()
