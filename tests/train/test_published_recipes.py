@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import UsageError
@@ -36,10 +39,23 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def glove(tmp_path_factory: pytest.TempPathFactory) -> str:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset that `tracklore build` wrote: the demo's music in small."""
+    root = tmp_path_factory.mktemp("built") / "data"
+    settings = ["source.artists=20", "source.tracks=80", "tags.min_tracks=8"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    command = [sys.executable, "-m", "tracklore", "build", "demo", *words, "--out", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def glove(tmp_path_factory: pytest.TempPathFactory, built: Path) -> str:
     """Vectors of the dataset's words, in GloVe's format."""
     rng = np.random.default_rng(0)
-    words = ("the", "piano", "guitar", "drums", "calm", "fast", "dark")
+    said = pq.read_table(built / "labels.parquet", columns=["tags"])["tags"].combine_chunks().flatten().unique()
+    words = ["the", *sorted({word for tag in said.to_pylist() for word in tag.split()})]
     lines = (" ".join((word, *(f"{value:.4f}" for value in rng.normal(size=12)))) for word in words)
     file = tmp_path_factory.mktemp("glove") / "glove.txt"
     file.write_text("\n".join(lines) + "\n", "utf-8")
@@ -73,21 +89,32 @@ def test_table_2_of_ttmr_has_ten_configurations() -> None:
 
 
 @pytest.mark.parametrize("name", TTMR)
-def test_every_configuration_trains_and_is_measured(
-    name: str, dataset: Path, tiny_bert: Path, glove: str, tmp_path: Path
+def test_every_configuration_trains_on_what_build_wrote_and_is_measured(
+    name: str, built: Path, tiny_bert: Path, glove: str, tmp_path: Path
 ) -> None:
     kind = recipe_of_ttmr(name).model.text.kind
     where = {"pretrained": [f"model.text.name={tiny_bert}"], "glove": [f"model.text.file={glove}"]}.get(kind, [])
     run = tmp_path / "run"
-    cli.train(name, str(dataset), str(run), settings=[*TINY, *where])
+    cli.train(name, str(built), str(run), settings=[*TINY, *where])
     rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    assert len(rows) == 6 and all(np.isfinite(row["loss"]) for row in rows)
+    assert len(rows) >= 4 and all(np.isfinite(row["loss"]) for row in rows)
     assert all(np.isfinite(row["valid_loss"]) for row in rows if row["valid_loss"] is not None)
     if kind != "tags":  # what the objective takes for untrue and is true is told, not hidden
-        assert 0 < rows[0]["false_negatives"] < rows[0]["true_of_others"] < 16
+        assert 0 < rows[0]["false_negatives"] <= rows[0]["true_of_others"] < 16
     metrics = cli.evaluate(str(run))
-    assert 0 <= metrics["tagging"]["roc_auc"] <= 1 and metrics["tagging"]["tags"] == 6
+    assert 0 <= metrics["tagging"]["roc_auc"] <= 1 and metrics["tagging"]["tags"] > 5
     assert 0 <= metrics["retrieval"]["recall_at_10"] <= 1
+
+
+def test_the_encoder_of_ttmr_at_its_full_size_takes_steps(built: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    few = ["data.train=[valid]", "data.valid=[train]", "training.epochs=1", "training.batch_size=4"]
+    run = tmp_path / "run"
+    where = f"model.text.name={tiny_bert}"
+    cli.train(
+        "ttmr", str(built), str(run), settings=[*few, where, "training.log_every=1", "training.patience=null"]
+    )
+    state = json.loads((run / "state.json").read_text())
+    assert state["finished"] and state["step"] == state["train_tracks"] // 4 >= 1
 
 
 def test_classification_learns_tags_and_answers_sentences_by_their_words(dataset: Path, tmp_path: Path) -> None:
