@@ -100,14 +100,16 @@ def test_every_configuration_trains_on_what_build_wrote_and_is_measured(
     assert len(rows) >= 4 and all(np.isfinite(row["loss"]) for row in rows)
     assert all(np.isfinite(row["valid_loss"]) for row in rows if row["valid_loss"] is not None)
     if kind != "tags":  # what the objective takes for untrue and is true is told, not hidden
-        assert 0 < rows[0]["false_negatives"] <= rows[0]["true_of_others"] < 16
+        # A whole sentence is seldom true of another track.
+        least = 0 if recipe_of_ttmr(name).text.representation == "sentence" else 0.1
+        assert least <= rows[0]["false_negatives"] <= rows[0]["true_of_others"] < 16
     metrics = cli.evaluate(str(run))
     assert 0 <= metrics["tagging"]["roc_auc"] <= 1 and metrics["tagging"]["tags"] > 5
     assert 0 <= metrics["retrieval"]["recall_at_10"] <= 1
 
 
 def test_the_encoder_of_ttmr_at_its_full_size_takes_steps(built: Path, tiny_bert: Path, tmp_path: Path) -> None:
-    few = ["data.train=[valid]", "data.valid=[train]", "training.epochs=1", "training.batch_size=4"]
+    few = ["data.train=[valid]", "data.valid=[extra]", "training.epochs=1", "training.batch_size=4"]
     run = tmp_path / "run"
     where = f"model.text.name={tiny_bert}"
     cli.train(
