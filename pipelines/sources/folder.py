@@ -73,7 +73,11 @@ class Folder(Source):
         return len(self._files())
 
     def inputs(self) -> dict[str, str]:
-        digests = {path: probe.sha256 or str(probe.reason) for path, probe in self._probed().items()}
+        # A file whose tags took too long is another one when they do not.
+        digests = {
+            path: probe.sha256 if probe.sha256 and probe.reason != Reason.TIMED_OUT else str(probe.reason)
+            for path, probe in self._probed().items()
+        }
         # Not their stamps: what a link leads to lies outside, and so does its time.
         digests.update({info.path: str(_excluded_name(info)["detail"]) for info in self._odd()})
         metadata = self._metadata_path()

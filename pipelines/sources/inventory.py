@@ -18,6 +18,7 @@ from pipelines.sources.probe import PROBE_VERSION, Probe, probe
 from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.digests import canonical_json, digest_of
+from schemas.reasons import Reason
 from schemas.store import FileInfo, Store
 
 FILES_PER_TASK = 256
@@ -83,7 +84,13 @@ class _Memory:
     def keep(self, files: Iterable[FileInfo], found: dict[str, Probe]) -> None:
         if not self._usable:
             return
-        kept = [(_key(i), canonical_json(found[i.path].as_json())) for i in files if found[i.path].sha256]
+        told = ((info, found[info.path]) for info in files)
+        # What took too long may take less next time.
+        kept = [
+            (_key(info), canonical_json(probe.as_json()))
+            for info, probe in told
+            if probe.sha256 and probe.reason != Reason.TIMED_OUT
+        ]
         table = pa.table({"key": [key for key, _ in kept], "probe": [value for _, value in kept]})
         try:
             with self._store.writing(self._file) as stream:

@@ -16,11 +16,14 @@ from mutagen.id3 import ID3
 
 from pipelines.file_kinds import HEAD_BYTES, USUAL_SUFFIX, audio_kind, kind_of
 from pipelines.sources.flac_end import flac_is_whole
+from pipelines.time_limit import ended
 from schemas.digests import CHUNK_BYTES
 from schemas.reasons import Reason
 from schemas.store import Store
 
 PROBE_VERSION = 2
+TAGS_S = 60.0
+"""Seconds for a file's tags; its bytes may take as long as they are many."""
 # Containers that mutagen does not read.
 _WITHOUT_TAGS = frozenset({"Matroska"})
 _ID3V1_BYTES = 128
@@ -79,7 +82,10 @@ def probe(store: Store, path: str) -> Probe:
             stream.seek(start)
             head = stream.read(HEAD_BYTES)
             stream.seek(0)
-            found = _probe_tags(stream, path, sha256, sound, head, end)
+            found = ended(lambda: _probe_tags(stream, path, sha256, sound, head, end), TAGS_S)
+            if found is None:
+                detail = f"its tags could not be read within {TAGS_S:g} s"
+                found = Probe(sha256, sound, reason=Reason.TIMED_OUT, detail=detail)
             return replace(found, kind=audio_kind(head))
     except FileNotFoundError:
         return Probe("", "", reason=Reason.MISSING_FILE, detail="vanished, or a link to nothing")

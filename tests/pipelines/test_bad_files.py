@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import soundfile
 
 import tracklore
 from pipelines import task_runner
+from pipelines.sources import probe
 
 RATE = 16_000
 Command = Callable[..., Any]
@@ -239,3 +241,29 @@ def test_the_whole_copy_of_a_flac_is_kept_whichever_comes_first(command: Command
         ("b.flac", "duplicate_recording"),
         ("x.flac", "duplicate_recording"),
     }
+
+
+def test_tags_that_take_for_ever_cost_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    for number, name in enumerate(("one.flac", "endless.flac", "two.flac")):
+        play(tmp_path / "music" / name, tone(number))
+    read = probe._read_tags
+
+    def endless(stream: Any, path: str, *more: Any) -> Any:
+        if "endless" in path:
+            threading.Event().wait(60)
+        return read(stream, path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "_read_tags", endless)
+        patch.setattr(probe, "TAGS_S", 0.5)
+        words = ("--set", f"source.path={tmp_path / 'music'}", "--out", tmp_path / "data", "--only", "tags,splits")
+        assert command("build", "folder", *words).code == 0
+    (row,) = pq.read_table(tmp_path / "data/exclusions.parquet").to_pylist()
+    assert (row["id"], row["stage"], row["reason"]) == ("endless.flac", "source", "timed_out")
+    assert "0.5 s" in row["detail"]
+    assert pq.read_table(tmp_path / "data/tracks.parquet").num_rows == 2
+    # It is not held against the file for ever.
+    assert command("build", "folder", *words).code == 0
+    assert pq.read_table(tmp_path / "data/tracks.parquet").num_rows == 3
