@@ -25,6 +25,7 @@ from schemas.errors import UsageError
 
 TEMPORARY_PREFIX = "_tmp-"
 LINKED_FOLDER = "linked folder"
+NO_FILE = "pipe, socket or device"
 _KNOWN_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3"}
 # A client's own 10 connections would let 20 ms of delay halve the rate of small reads.
 _OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"max_pool_connections": 64}}}
@@ -135,12 +136,17 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def list(self, below: str = "") -> list[FileInfo]:
-        """Every file below a folder (the whole store by default), sorted by path, temporaries left out."""
+    def list(self, below: str = "", *, no_files: bool = False) -> list[FileInfo]:
+        """Every file below a folder (the whole store by default), sorted by path, temporaries left out.
+
+        Args:
+            no_files: list what is no file as well, with the stamp `NO_FILE`; opening it may never end.
+        """
         fs, root = self._located
         base = self.full(below) if below else root
         if isinstance(fs, LocalFileSystem):
-            return sorted(self._walk_local(Path(base)), key=lambda info: info.path)
+            found_here = (info for info in self._walk_local(Path(base)) if no_files or info.stamp != NO_FILE)
+            return sorted(found_here, key=lambda info: info.path)
         try:
             found = fs.find(base, detail=True)
         except FileNotFoundError:
@@ -266,6 +272,7 @@ class Store:
                     yield FileInfo(path.relative_to(root).as_posix(), 0, "gone")
                     continue
                 if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+                    yield FileInfo(path.relative_to(root).as_posix(), 0, NO_FILE)
                     continue
                 stamp = f"{status.st_mtime_ns}"
                 yield FileInfo(path.relative_to(root).as_posix(), status.st_size, stamp)

@@ -20,7 +20,7 @@ from pipelines.sources.probe import Probe
 from pipelines.stage import shown
 from schemas.errors import UsageError, suggest
 from schemas.reasons import Reason
-from schemas.store import LINKED_FOLDER, FileInfo, Store
+from schemas.store import LINKED_FOLDER, NO_FILE, FileInfo, Store
 from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
 from schemas.tables.tracks import UNKNOWN_ARTIST
 
@@ -154,7 +154,7 @@ class Folder(Source):
             suffixes = AUDIO_SUFFIXES
             self._listed = [
                 info
-                for info in self._store.list()
+                for info in self._store.list(no_files=True)
                 if PurePosixPath(info.path).suffix.lower() in suffixes or info.stamp == LINKED_FOLDER
             ]
             if not self._listed:
@@ -303,7 +303,7 @@ def _name_reason(info: FileInfo) -> str | None:
         info.path.encode("utf-8")
     except UnicodeEncodeError:
         return "the file's name is not UTF-8; rename it"
-    return None
+    return f"a {NO_FILE}, and no file" if info.stamp == NO_FILE else None
 
 
 def _excluded_name(info: FileInfo) -> dict[str, Any]:

@@ -147,6 +147,7 @@ EXPECTED = {
     "twin-a.flac": ("source", "duplicate_recording", ["bad/twin-b.flac", "cut off"]),
     "outside.flac": ("source", "outside_source", ["leads out of the source's folder"]),
     "loop.flac": ("source", "unreadable", [os.strerror(40)]),
+    "pipe.mp3": ("source", "unreadable", ["a pipe, socket or device"]),
     "nowhere.flac": ("source", "missing_file", ["a link to nothing"]),
     "latin1-\\udce9.flac": ("source", "unreadable", ["not UTF-8", "rename it"]),
 }
