@@ -135,6 +135,7 @@ class VideosSection(Section):
 
     local: str | None = Field(default=None, description="a folder of videos that are there, named by their ids")
     download: bool = Field(default=False, description="fetch what is not in `folder` yet")
+    made: bool = Field(default=False, description="the source makes them itself, into `videos` below the dataset")
     folder: str | None = Field(default=None, description="of downloads; null is `videos` below the dataset")
     url: str = Field(default="https://www.youtube.com/watch?v={id}", description="the address of a video")
     max_height: int = Field(default=360, ge=16, description="pixels of a fetched video, at most")
@@ -161,19 +162,31 @@ class VideosSection(Section):
 
     @model_validator(mode="after")
     def _one_place(self) -> VideosSection:
-        if self.local is not None and self.download:
-            raise ValueError("local and download exclude each other; leave one out")
+        given = [name for name in ("local", "download", "made") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; leave one out")
         return self
 
     @property
     def at_hand(self) -> bool:
         """Whether there are videos, or will be."""
-        return self.local is not None or self.download
+        return self.local is not None or self.download or self.made
 
 
 # Where videos lie, how they are fetched and as whom change no byte, and the last are nobody's business.
 VIDEO_LOCATION_KEYS = frozenset(
-    {"local", "download", "folder", "retries", "backoff_s", "pause_s", "at_once", "bytes_a_second", "timeout_s"}
+    {
+        "local",
+        "download",
+        "made",
+        "folder",
+        "retries",
+        "backoff_s",
+        "pause_s",
+        "at_once",
+        "bytes_a_second",
+        "timeout_s",
+    }
     | {"limit_s", "cookies", "proxy", "allow_private"}
 )
 FEATURE_LOCATION_KEYS = frozenset({"path"})

@@ -9,12 +9,12 @@ where the plan asks for a clock, as the bits of the frame's number along the low
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import BinaryIO, Literal, cast
 
 import av
 import numpy as np
@@ -182,7 +182,7 @@ def read_tone(samples: npt.NDArray[np.floating], rate: int) -> float:
 
 def encode_video(
     plan: VideoPlan,
-    path: Path | str,
+    path: Path | str | BinaryIO,
     *,
     codec: str = "libx264",
     sound_codec: Literal["aac", "flac"] = "aac",
@@ -198,34 +198,71 @@ def encode_video(
         streams: write only the pictures or only the sound, as servers give them.
     """
     webm = str(path).endswith(".webm")
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+    coder, rate = ("libopus", 48_000) if webm else (sound_codec, SOUND_RATE)
+    write_video(
+        path,
+        pictures=frames(plan) if plan.pictures != "none" and streams != "audio" else None,
+        size=(plan.width, plan.height),
+        fps=plan.fps,
+        samples=sound(plan, rate) if plan.sound_s > 0 and streams != "video" else None,
+        rate=rate,
+        codec=codec,
+        sound_codec=coder,
+        keyframes_s=keyframes_s,
+    )
+
+
+def write_video(
+    path: Path | str | BinaryIO,
+    *,
+    pictures: Iterable[Frame] | None,
+    size: tuple[int, int],
+    fps: int,
+    samples: npt.NDArray[np.float32] | None,
+    rate: int,
+    codec: str = "libx264",
+    sound_codec: str = "flac",
+    keyframes_s: float | None = None,
+) -> None:
+    """Write pictures and sound, each where there is any. Equal arguments give equal bytes.
+
+    Args:
+        path: a name, or a file that takes MP4.
+        pictures: uint8 (height, width, 3) each.
+        size: width and height, pixels, even.
+        samples: of full scale 1, (samples,).
+        codec, sound_codec, keyframes_s: see `encode_video`.
+    """
+    file = str(path) if isinstance(path, Path | str) else path
+    kind = None if isinstance(file, str) else "mp4"
+    with av.open(file, "w", format=kind, options={"fflags": "+bitexact"}) as container:
         drawn = played = None
-        if plan.pictures != "none" and streams != "audio":
+        if pictures is not None:
             settings = {"crf": "28", "preset": "veryfast"} if codec == "libx264" else {}
             options = {"threads": "1", "flags": "+bitexact", **settings}
             if keyframes_s is not None:
-                options |= {"g": str(round(keyframes_s * plan.fps)), "sc_threshold": "0"}
-            drawn = cast(VideoStream, container.add_stream(codec, rate=plan.fps, options=options))
-            drawn.width, drawn.height, drawn.pix_fmt = plan.width, plan.height, "yuv420p"
-        if plan.sound_s > 0 and streams != "video":
-            coder, rate = ("libopus", 48_000) if webm else (sound_codec, SOUND_RATE)
-            options = {"layout": "mono", "flags": "+bitexact", **({"aac_coder": "fast"} if coder == "aac" else {})}
-            played = cast(AudioStream, container.add_stream(coder, rate=rate, options=options))
-            played.bit_rate = 48_000
-            samples = sound(plan, rate)
+                options |= {"g": str(round(keyframes_s * fps)), "sc_threshold": "0"}
+            drawn = cast(VideoStream, container.add_stream(codec, rate=fps, options=options))
+            drawn.width, drawn.height = size
+            drawn.pix_fmt = "yuv420p"
+        if samples is not None:
+            fast = {"aac_coder": "fast"} if sound_codec == "aac" else {}
+            options = {"layout": "mono", "flags": "+bitexact", **fast}
+            played = cast(AudioStream, container.add_stream(sound_codec, rate=rate, options=options))
+            played.bit_rate, played.layout = 48_000, "mono"
             for start in range(0, len(samples), rate):
                 some = samples[None, start : start + rate]
-                if coder == "flac":
+                if sound_codec == "flac":
                     block = av.AudioFrame.from_ndarray((some * 32767).astype(np.int16), "s16", "mono")
                 else:
                     block = av.AudioFrame.from_ndarray(some, "fltp", "mono")
                 block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
                 container.mux(played.encode(block))
             container.mux(played.encode(None))
-        if drawn is not None:
-            for number, made in enumerate(frames(plan)):
+        if drawn is not None and pictures is not None:
+            for number, made in enumerate(pictures):
                 picture = av.VideoFrame.from_ndarray(made, "rgb24")
-                picture.pts, picture.time_base = number, Fraction(1, plan.fps)
+                picture.pts, picture.time_base = number, Fraction(1, fps)
                 container.mux(drawn.encode(picture))
             container.mux(drawn.encode(None))
 

@@ -14,6 +14,17 @@ FOLDER = "videos"
 WAY_OUT = "set videos.local=DIR or videos.download=true, or build with --only tags,splits"
 
 
+def made_videos(out: Store) -> Store:
+    """The folder of the videos that a source makes itself.
+
+    Raises:
+        UsageError: the dataset directory is not one of this machine.
+    """
+    if not out.is_local:
+        raise UsageError(f"videos.made: {out.root} cannot hold videos while they are made; build into a folder")
+    return Store(f"{out.root.rstrip('/')}/{FOLDER}")
+
+
 @dataclass(frozen=True)
 class VideoPlace:
     """The folder of the videos.
@@ -39,6 +50,8 @@ class VideoPlace:
             if not store.is_local:
                 raise UsageError(f"videos.local: {store.root} is no folder of this machine; copy the videos to one")
             return store
+        if section.made:
+            return made_videos(self.out)
         if not section.download:
             return None
         if section.folder is None and not self.out.is_local:

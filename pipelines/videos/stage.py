@@ -88,7 +88,7 @@ class VideosStage(Stage):
 
         if self._fetcher is not None:
             self._fetcher.require_usable()
-        elif not files_by_id(self._store.list()):
+        elif not self._place.section.made and not files_by_id(self._store.list()):
             raise UsageError(f"videos.local: {self._store.root} holds no videos named by their ids, such as ID.mp4")
 
     def unfinished(self, context: BuildContext) -> str:

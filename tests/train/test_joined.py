@@ -134,3 +134,28 @@ def test_no_frame_is_off_by_more_than_half_a_frame_of_either(
 def test_a_feature_that_does_not_say_its_frame_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"feature 'mel' does not say how long a frame is \(hop_s\)"):
         JoinedReader({"mel": reader(tmp_path, "mel", SEGMENTS, hop=False)})
+
+
+def test_samples_are_cropped_at_any_sample_and_filled_with_silence(tmp_path: Path) -> None:
+    store, path = Store(str(tmp_path)), "features/waveform/x.parquet"
+    spec = FeatureSpec("waveform", "int16", (-1,), {"hop_s": 1 / 16_000})
+    samples = np.arange(1, 1001, dtype=np.int16)
+    with writing_shard(store, path, spec, {}) as writer:
+        writer.append(Clip("a", 0, 3.5, samples))
+    entry = FileEntry(sha256=store.sha256(path), bytes=store.size(path) or 0, rows=1)
+    joined = JoinedReader({"waveform": ClipReader(store, {path: entry})})
+    drawn = [joined.random_crop("a", 990 / 16_000, seed=0, epoch=epoch) for epoch in range(300)]
+    read = joined.read(drawn)["waveform"]
+    assert {int(row[0]) for row in read} == set(range(1, 12)) and (np.diff(read, axis=1) == 1).all()
+    longer = joined.read([joined.random_crop("a", 1010 / 16_000, seed=0, epoch=0)])["waveform"][0]
+    assert np.array_equal(longer, np.r_[samples, np.zeros(10, np.int16)])
+
+
+def test_a_crop_may_be_kept_to_one_stretch(joined: JoinedReader) -> None:
+    for span in joined.spans["a"]:
+        for epoch in range(20):
+            crop = joined.random_crop("a", 5.0, seed=0, epoch=epoch, spans=[span])
+            assert crop.span == span and span.start_s <= crop.start_s <= span.end_s - 5.0 + 1e-6
+    ways = [[joined.random_crop("a", 5.0, seed=0, epoch=e, spans=[s]).start_s % 15 for e in range(20)]
+            for s in joined.spans["a"]]  # fmt: skip
+    assert ways[0] != ways[1]

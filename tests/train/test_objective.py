@@ -242,10 +242,11 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = (load_file(tmp_path / f"grads-{n}.safetensors") for n in (1, 2))
     assert set(one) == set(two)
-    assert {name.split("/")[0] for name in one} == set(known_objectives())
+    assert {name.split("/")[0] for name in one} == {*known_objectives(), "views"}
     for kind, name in (("info_nce", "log_scale"), ("siglip", "bias")):
         assert f"{kind}/train/grad.objective.{name}" in one and f"{kind}/chunks/grad.objective.{name}" in one
     assert any("norm1.running_var" in name for name in one)
+    assert any(name.startswith("views/train/buffer.audio.blocks.0.1.running_var") for name in one)
     for name, expected in one.items():
         if float(expected.norm()) > 1e-5:
             ratio = float((two[name] * expected).sum() / (expected * expected).sum())

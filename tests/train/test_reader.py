@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,16 @@ def test_covering_crops_hear_every_frame_to_the_last(frames: int, length: int) -
     assert heard == set(range(frames))
     assert len(crops) == -(-frames // length)
     assert frames < length or all(crop.start + length <= frames for crop in crops)
+
+
+@given(st.integers(1, 3000), st.integers(2, 400), st.sampled_from([0.25, 0.5, 0.75]))
+def test_covering_crops_may_overlap_by_a_part_of_a_crop(frames: int, length: int, overlap: float) -> None:
+    starts = [crop.start for crop in covering_crops(ClipRef("a", 0, 0, 0, frames), length, overlap=overlap)]
+    step = max(1, round(length * (1 - overlap)))
+    assert starts[0] == 0 and starts == sorted(set(starts))
+    assert starts[-1] == max(0, frames - length)
+    assert all(after - before == step for before, after in itertools.pairwise(starts[:-1]))
+    assert len(starts) == 1 or 0 < starts[-1] - starts[-2] <= step
 
 
 @given(frames=st.integers(1, 300), length=st.integers(1, 100))

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from train.augmentations import Chain
 from train.loop.accumulate import accumulated_backward
 from train.loop.launch import launched
+from train.models.audios.sample_cnn import SampleCNN
 from train.models.audios.ttmr import AudioEncoder
 from train.models.network import Network
 from train.models.texts.small import small_config
@@ -21,6 +23,7 @@ from train.models.texts.tags import Centroids
 from train.models.texts.transformer import TextEncoder, body_of
 from train.objectives import known_objectives, objective_module
 from train.recipe import MachineSection
+from train.tasks.audio_views import AudioViews
 from train.tasks.text_audio.network import TextAudioNetwork
 
 TRACKS, CROPS, FRAMES, BANDS = 8, 2, 32, 16
@@ -57,6 +60,9 @@ def work(fabric: Any, folder: str) -> None:
         for mode, chunk in (("train", None), ("eval", None), ("chunks", 3)):
             found = gradients(fabric, kind, chunk, training=mode == "train")
             kept |= {f"{kind}/{mode}/{name}": tensor for name, tensor in found.items()}
+    for mode, chunk in (("train", None), ("eval", None), ("chunks", 3)):
+        found = of_views(fabric, chunk, training=mode == "train")
+        kept |= {f"views/{mode}/{name}": tensor for name, tensor in found.items()}
     if fabric.global_rank == 0:
         content = {name: tensor.contiguous() for name, tensor in kept.items()}
         save_file(content, Path(folder) / f"grads-{fabric.world_size}.safetensors")
@@ -94,6 +100,38 @@ def gradients(fabric: Any, kind: str, chunk: int | None, *, training: bool) -> d
     kept |= {f"buffer.{n}": b.float() for n, b in whole.named_buffers() if "running" in n}
     kept["loss"] = loss.detach()
     return {name: tensor.clone() for name, tensor in kept.items()}
+
+
+def of_views(fabric: Any, chunk: int | None, *, training: bool) -> dict[str, torch.Tensor]:
+    """What one step on augmented views leaves in a network of samples."""
+    torch.manual_seed(0)
+    audio = SampleCNN(54, 2, 3, (4, 4, 4), 8)
+    module = objective_module("nt_xent")
+    chain = Chain([{"kind": "polarity"}, {"kind": "gain"}, {"kind": "noise", "probability": 0.5}], 16_000)
+    whole = AudioViews(audio, 8, module.Objective(module.Settings()), chain)
+    for conv in (module for module in audio.modules() if isinstance(module, torch.nn.Conv1d)):
+        assert conv.bias is not None
+        conv.bias.requires_grad_(False)  # what is normalised away has no gradient but rounding
+        conv.weight.data *= 4  # rows that differ have gradients above it
+    model = fabric.setup(whole)
+    whole.train(training)
+    generator = torch.Generator().manual_seed(1)
+    views = torch.randint(-9_000, 9_000, (TRACKS, 2, 54), generator=generator)
+    views = (views * torch.linspace(0.2, 3, TRACKS)[:, None, None]).to(torch.int16)
+    numbers = torch.rand(TRACKS, 2, chain.width, generator=generator)
+    ignored = torch.zeros(TRACKS, TRACKS, dtype=torch.bool)
+    ignored[2, 7] = ignored[7, 2] = True
+    part = TRACKS // fabric.world_size
+    mine = slice(fabric.global_rank * part, (fabric.global_rank + 1) * part)
+    tensors = {"views": views[mine], "numbers": numbers[mine], "ignored": ignored}
+    if chunk is None:
+        loss = model(tensors, 1)
+        fabric.backward(loss)
+    else:
+        loss = accumulated_backward(whole, tensors, 1, chunk, seeded=lambda _: None)
+    kept = {f"grad.{n}": p.grad for n, p in whole.named_parameters() if p.grad is not None}
+    kept |= {f"buffer.{n}": b.float() for n, b in whole.named_buffers() if "running" in n}
+    return {name: tensor.clone() for name, tensor in {**kept, "loss": loss.detach()}.items()}
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Dataset:
     def texts(self) -> Mapping[str, TextSource]:
         """Tags and caption by track id; empty strings count as none."""
         rows = self.read(LABELS)
-        known = self._identities()
+        known = self.identities
         return {
             track: TextSource(
                 track, tuple(tags), caption.strip() or None if caption else None, *known.get(track, (None, None))
@@ -130,8 +130,9 @@ class Dataset:
             for track, tags, caption in zip(rows["track_id"], rows["tags"], rows["caption"], strict=True)
         }
 
-    def _identities(self) -> dict[str, tuple[str | None, str | None]]:
-        """Recording and artist by track id."""
+    @cached_property
+    def identities(self) -> dict[str, tuple[str | None, str | None]]:
+        """Recording and artist by track id; None where unknown."""
         if not self.has(TRACKS):
             return {}
         rows = self.read(TRACKS, ["track_id", "recording_id", "artist_id"])

@@ -105,29 +105,42 @@ class JoinedReader:
         first = round((crop.start_s - clip.start_s) / self._frame_s[name])
         return Crop(clip, min(max(0, first), clip.frames - 1), self.frames(name, crop.seconds))
 
-    def random_crop(self, track: str, seconds: float, *, seed: int, epoch: int, number: int = 0) -> SpanCrop:
+    def random_crop(
+        self,
+        track: str,
+        seconds: float,
+        *,
+        seed: int,
+        epoch: int,
+        number: int = 0,
+        spans: Sequence[Span] | None = None,
+    ) -> SpanCrop:
         """Where a track is cropped in an epoch: a pure function of (seed, epoch, track, number of the crop).
 
         Uniform over the spans that are long enough, then over the places of the coarsest feature's grid; where none
         is, a span is taken from its start.
-        """
-        draw = stable_hash(f"{epoch}\x00{track}\x00joined\x00{number}", seed)
-        spans = self._long_enough(track, seconds)
-        draw, place = divmod(draw, len(spans))
-        return self._placed(spans[place], seconds, draw)
 
-    def centre_crop(self, track: str, seconds: float) -> SpanCrop:
+        Args:
+            spans: of the track's, those to choose from, which then decide as well; None for all.
+        """
+        among = "" if spans is None else "".join(f"\x00{span.start_s:.3f}" for span in spans)
+        draw = stable_hash(f"{epoch}\x00{track}\x00joined\x00{number}{among}", seed)
+        chosen = self._long_enough(self.spans[track] if spans is None else spans, seconds)
+        draw, place = divmod(draw, len(chosen))
+        return self._placed(chosen[place], seconds, draw)
+
+    def centre_crop(self, track: str, seconds: float, *, spans: Sequence[Span] | None = None) -> SpanCrop:
         """The middle of the track's middle span that is long enough: the same every time."""
-        spans = self._long_enough(track, seconds)
-        span = spans[len(spans) // 2]
+        chosen = self._long_enough(self.spans[track] if spans is None else spans, seconds)
+        span = chosen[len(chosen) // 2]
         return self._placed(span, seconds, (self._places(span, seconds) - 1) // 2)
 
-    def _long_enough(self, track: str, seconds: float) -> list[Span]:
-        spans = self.spans[track]
+    def _long_enough(self, spans: Sequence[Span], seconds: float) -> Sequence[Span]:
         return [span for span in spans if span.seconds >= seconds - max(_SLACK_S, self.grid_s / 2)] or spans
 
     def _places(self, span: Span, seconds: float) -> int:
-        return max(0, math.floor((span.seconds - seconds + _SLACK_S) / self.grid_s)) + 1
+        slack = min(_SLACK_S, self.grid_s / 2)
+        return max(0, math.floor((span.seconds - seconds + slack) / self.grid_s)) + 1
 
     def _placed(self, span: Span, seconds: float, draw: int) -> SpanCrop:
         return SpanCrop(span, span.start_s + (draw % self._places(span, seconds)) * self.grid_s, seconds)

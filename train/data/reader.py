@@ -135,8 +135,8 @@ class ClipReader:
     def read(self, crops: Sequence[Crop], out: Array | None = None) -> Array:
         """Read crops of one length, (N, frames, …) in the feature's dtype.
 
-        Where a crop reaches beyond the end of its clip, it is filled with the lowest value of what was read: for
-        a log-mel the floor of this very clip.
+        Where a crop reaches beyond the end of its clip, it is filled: samples with silence, all else with the
+        lowest value of what was read, which for a log-mel is the floor of this very clip.
 
         Args:
             crops: all of the same `frames`.
@@ -161,7 +161,7 @@ class ClipReader:
             part = parts[row]
             out[row, :length] = part
             if length < crops[row].frames:
-                out[row, length:] = part.min()
+                out[row, length:] = 0 if self.spec.shape == (-1,) else part.min()
         return out
 
     def clip(self, ref: ClipRef) -> Array:
@@ -242,11 +242,16 @@ def centre_crop(clips: Sequence[ClipRef], frames: int) -> Crop:
     return Crop(clip, max(0, clip.frames - frames) // 2, frames)
 
 
-def covering_crops(clip: ClipRef, frames: int) -> list[Crop]:
-    """Crops that together hold every frame of a clip, the last one aligned to its end."""
+def covering_crops(clip: ClipRef, frames: int, *, overlap: float = 0.0) -> list[Crop]:
+    """Crops that together hold every frame of a clip, the last one aligned to its end.
+
+    Args:
+        overlap: the part of a crop that the next one begins in, 0 to less than 1.
+    """
     if clip.frames <= frames:
         return [Crop(clip, 0, frames)]
-    starts = list(range(0, clip.frames - frames + 1, frames))
+    step = max(1, round(frames * (1 - overlap)))
+    starts = list(range(0, clip.frames - frames + 1, step))
     if starts[-1] + frames < clip.frames:
         starts.append(clip.frames - frames)
     return [Crop(clip, start, frames) for start in starts]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from schemas.digests import stable_hash
 from schemas.errors import DataError
 from train.data.reader import ClipReader
@@ -34,3 +37,22 @@ def mean_and_std(reader: ClipReader, track_ids: Sequence[str], *, seed: int) -> 
     if std < 1e-6:
         raise DataError(f"{reader.spec.name}: the training clips never vary (all {mean:g}); check the audio")
     return mean, std
+
+
+def by_dimension(
+    reader: ClipReader, track_ids: Sequence[str], *, seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation of each dimension of a feature of vectors, float32 (D,) twice, of those clips.
+
+    A dimension that never varies has 1.
+
+    Raises:
+        DataError: a clip with a value that is not finite.
+    """
+    chosen = sorted(track_ids, key=lambda track: (stable_hash(track, seed), track))[:CLIPS]
+    vectors = np.concatenate([reader.clip(clip).astype(np.float64) for t in chosen for clip in reader.clips[t]])
+    if not np.isfinite(vectors).all():
+        raise DataError(f"{reader.spec.name}: a training clip holds values that are not finite")
+    spread = vectors.std(axis=0)
+    std = np.where(spread < 1e-6, 1.0, spread)
+    return vectors.mean(axis=0).astype(np.float32), std.astype(np.float32)

@@ -86,17 +86,17 @@ def related(
     """
     relation = np.eye(len(texts), dtype=np.bool_)
     if "equal" in relations or "implied" in relations:
-        relation |= _same([text.key for text in texts])
+        relation |= same([text.key for text in texts])
     if "recording" in relations:
-        relation |= _same([source.recording_id for source in sources])
+        relation |= same([source.recording_id for source in sources])
     if "artist" in relations:
-        relation |= _same([source.artist_id for source in sources])
+        relation |= same([source.artist_id for source in sources])
     if "implied" in relations:
         relation |= _implied(sources, texts)
     return relation
 
 
-def _same(keys: Sequence[Hashable | None]) -> npt.NDArray[np.bool_]:
+def same(keys: Sequence[Hashable | None]) -> npt.NDArray[np.bool_]:
     """Which keys are equal; None equals nothing."""
     numbers: dict[Hashable, int] = {}
     found = np.array([-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys])

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from train.models.network import Network, Tensors
-from train.models.norm import GlobalBatchNorm2d
+from train.models.norm import GlobalBatchNorm
 
 
 def accumulated_backward(
@@ -60,7 +60,7 @@ def _gradient(side: Tensor) -> Tensor:
 @contextmanager
 def _running_statistics_kept(network: nn.Module) -> Iterator[None]:
     """Let the first pass leave no trace in the running statistics: the second one counts."""
-    norms = [module for module in network.modules() if isinstance(module, GlobalBatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, GlobalBatchNorm)]
     momenta = [norm.momentum for norm in norms]
     counts = [norm.num_batches_tracked.clone() for norm in norms if norm.num_batches_tracked is not None]
     for norm in norms:

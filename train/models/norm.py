@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -24,20 +25,21 @@ class _SumOverRanks(torch.autograd.Function):
         return total
 
 
-class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """`BatchNorm2d` whose training statistics are those of the global batch.
+class GlobalBatchNorm(_BatchNorm):
+    """Batch normalisation whose training statistics are those of the global batch.
 
-    With one process it is `BatchNorm2d`. With several, an encoder trained on n ranks is the encoder trained on
-    one with the same global batch.
+    With one process it is PyTorch's own. With several, an encoder trained on n ranks is the encoder trained on one
+    with the same global batch.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (N, channels, height, width)."""
+        """Normalise (N, channels, …)."""
         if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         values = input.float()
         count = values.numel() / values.shape[1]
-        sums = torch.cat([values.sum((0, 2, 3)), (values * values).sum((0, 2, 3)), values.new_tensor([count])])
+        rest = [axis for axis in range(values.ndim) if axis != 1]
+        sums = torch.cat([values.sum(rest), (values * values).sum(rest), values.new_tensor([count])])
         total: Tensor = _SumOverRanks.apply(sums)  # type: ignore[no-untyped-call]
         channels = values.shape[1]
         n = total[-1]
@@ -53,4 +55,13 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
             self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
-        return (values * scale[None, :, None, None] + shift[None, :, None, None]).to(input.dtype)
+        shape = [1, channels] + [1] * (values.ndim - 2)
+        return (values * scale.view(shape) + shift.view(shape)).to(input.dtype)
+
+
+class GlobalBatchNorm2d(GlobalBatchNorm, nn.BatchNorm2d):
+    """Of (N, channels, height, width)."""
+
+
+class GlobalBatchNorm1d(GlobalBatchNorm, nn.BatchNorm1d):
+    """Of (N, channels, length)."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from train.tasks.base import Task
 
 USUAL = "text_audio"
-_KINDS = Kinds(__name__, key="task", called="task", usual=USUAL, helpers=("base",), named_by="task")
+_KINDS = Kinds(__name__, key="task", called="task", usual=USUAL, helpers=("base", "waves"), named_by="task")
 
 
 def known_tasks() -> list[str]:

@@ -1,0 +1,103 @@
+"""Which colours a video shows and where, second by second: what pictures tell without any trained model."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from pipelines.features.base import Feature, FeatureSettings
+from pipelines.features.media import MediaKind, MediaRef
+from pipelines.features.segments import Segments
+from schemas.errors import UsageError
+from schemas.reasons import Reason
+from schemas.shards import Clip, FeatureSpec
+from schemas.store import Store
+
+Images = npt.NDArray[np.uint8]
+
+
+class ColourLayoutSettings(FeatureSettings):
+    """The keys of a `colour_layout` feature.
+
+    Attributes:
+        fps: frames a second that are looked at.
+        shades: parts of each of red, green and blue; their cube is the histogram.
+        rows, columns: of the cells whose mean colours are told.
+        segments: which seconds of a track are kept, and in which segments of whole seconds.
+    """
+
+    fps: int = Field(default=5, ge=1, le=60)
+    shades: int = Field(default=4, ge=2, le=8)
+    rows: int = Field(default=4, ge=1, le=32)
+    columns: int = Field(default=4, ge=1, le=32)
+    segments: Segments = Segments(span_s=120.0, count=8, segment_s=15.0)
+
+
+class ColourLayout(Feature):
+    """float16 (seconds, shades³ + 3 · rows · columns): the square roots of the histogram's shares, then each cell's
+    mean red, green and blue in 0 to 1; the mean over the frames that are shown at n, n + 1/fps, … of second n."""
+
+    VERSION = 1
+    Settings = ColourLayoutSettings
+    MEDIA: ClassVar[MediaKind] = "video"
+    settings: ColourLayoutSettings
+
+    def __init__(self, name: str, settings: ColourLayoutSettings) -> None:
+        super().__init__(name, settings)
+        seconds = settings.segments.segment_s
+        if seconds is None or seconds != int(seconds):
+            told = "is not given" if seconds is None else f"{seconds:g} is no whole number of seconds"
+            raise UsageError(f"features.{name}.segments.segment_s: {told}; a vector stands for a second")
+        self._seconds = int(seconds)
+
+    @property
+    def _width(self) -> int:
+        return self.settings.shades**3 + 3 * self.settings.rows * self.settings.columns
+
+    def spec(self) -> FeatureSpec:
+        settings = self.settings.model_dump(mode="json", exclude={"splits"})
+        content = {**settings, "feature_version": self.VERSION, "hop_s": 1.0, "unit": "share", "range": [0.0, 1.0]}
+        return FeatureSpec(self.name, "float16", (-1, self._width), content)
+
+    def prepare(self) -> None:
+        import av  # noqa: F401 - what is missing is missed here, not at the first track
+
+    def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
+        from pipelines.features.decode import ExcludedError
+        from pipelines.features.video_frames import VideoFrames
+
+        settings = self.settings
+        with VideoFrames(media, ref.uri) as frames:
+            end = frames.end_s if ref.end_s is None else ref.end_s
+            segments = settings.segments.places(end - ref.start_s)
+            if not segments:
+                have = f"{end - ref.start_s:.2f} s; a segment has {self._seconds} s"
+                raise ExcludedError(Reason.TOO_SHORT, f"{ref.uri}: {have}")
+            steps = np.arange(self._seconds * settings.fps) / settings.fps
+            wanted = np.concatenate([ref.start_s + start + steps for start, _ in segments])
+            told = np.stack([self._told(picture) for picture in frames.at(wanted)])
+        seconds = told.reshape(len(segments), self._seconds, settings.fps, -1).mean(axis=2).astype(np.float16)
+        return [
+            Clip(ref.track_id, number, ref.start_s + start, seconds[number])
+            for number, (start, _) in enumerate(segments)
+        ]
+
+    def _told(self, picture: Images) -> npt.NDArray[np.float32]:
+        """One frame's numbers, float32 (width,)."""
+        shades, rows, columns = self.settings.shades, self.settings.rows, self.settings.columns
+        shade = picture.astype(np.int64) * shades // 256
+        cube = (shade[..., 0] * shades + shade[..., 1]) * shades + shade[..., 2]
+        shares = np.bincount(cube.ravel(), minlength=shades**3) / cube.size
+        parts = [np.array_split(band, columns, axis=1) for band in np.array_split(picture, rows, axis=0)]
+        cells = np.array([[cell.mean(axis=(0, 1)) for cell in band] for band in parts]) / 255
+        return np.concatenate([np.sqrt(shares), cells.ravel()]).astype(np.float32)
+
+    def clip_bytes(self) -> int:
+        count, _ = self.settings.segments.usual
+        return count * self._seconds * self._width * 2
+
+
+FEATURE = ColourLayout
