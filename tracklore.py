@@ -152,18 +152,28 @@ def verify(
 
 @app.command()
 def export(
-    directory: Annotated[str, typer.Argument(help="A dataset directory.")],
+    directory: Annotated[str, typer.Argument(help="A run directory; or, with --ids-only, a dataset directory.")],
     out: Annotated[str, typer.Option("--out", help="The folder to write.")],
     ids_only: Annotated[
-        bool, typer.Option("--ids-only", help="Ids, splits and the recipe; no annotation.")
+        bool, typer.Option("--ids-only", help="Of a dataset: ids, splits and the recipe; no annotation.")
     ] = False,
 ) -> None:
-    """Write ids and splits of a dataset, without annotations that may not be passed on, and how to rebuild it."""
-    from pipelines import cli
+    """Write a trained model by itself; or ids and splits of a dataset, without what may not be passed on."""
     from schemas.errors import UsageError
+    from schemas.receipt import RECEIPT_FILE
+    from schemas.store import Store
 
-    if not ids_only:
-        raise UsageError("export: only ids are exported; say --ids-only (a whole dataset is a directory to copy)")
+    if ids_only:
+        from pipelines import cli as pipelines_cli
+
+        pipelines_cli.export(directory, out)
+        return
+    if Store(directory).exists(RECEIPT_FILE):
+        raise UsageError(
+            "export: of a dataset only ids are exported; say --ids-only (a whole dataset is a directory to copy)"
+        )
+    from train import cli
+
     cli.export(directory, out)
 
 

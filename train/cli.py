@@ -24,6 +24,7 @@ def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: S
     Raises:
         UsageError: wrong usage, or a dataset that lacks what the recipe needs.
         DataError: damaged files, or a loss that is not finite.
+        SystemExit: of code 0, when SIGTERM asked to end and all is saved.
     """
     _patient_threads()
     from train.recipe import load_recipe
@@ -32,7 +33,8 @@ def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: S
     from train.loop.launch import launched
     from train.loop.trainer import fit
 
-    launched(loaded.machine, fit, loaded, data, out, resume)
+    if launched(loaded.machine, fit, loaded, data, out, resume):
+        raise SystemExit(0)
 
 
 def evaluate(run: str, data: str | None = None, *, probing: bool = False) -> dict[str, Any]:
@@ -117,6 +119,24 @@ def search(
     rows = [track.row() for track in found]
     _print_found(query, rows)
     return rows
+
+
+def export(run: str, out: str) -> list[str]:
+    """Write a run's best weights and all that they need, for `train.load`; return the files.
+
+    Raises:
+        UsageError: no trained run, or `out` holds something else.
+        DataError: damaged files.
+    """
+    _patient_threads()
+    from schemas.store import Store
+    from train.export import export_run
+    from train.run import Run
+
+    written = export_run(Run.at(run), Store(out))
+    _console().print(f"Written to {out}: {', '.join(written)}", highlight=False, soft_wrap=True)
+    _console().print(f'In Python: train.load("{out}")', highlight=False, soft_wrap=True, markup=False)
+    return written
 
 
 def _patient_threads() -> None:

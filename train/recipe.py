@@ -63,7 +63,17 @@ class TrainingSection(Section):
     chunk: int | None = Field(
         default=None, ge=1, description="tracks that a device embeds at once, where not all fit; null for all"
     )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay of a moving average of the weights, which is what is validated and kept; null for none",
+    )
     validate_every: int = Field(default=1, ge=1, description="epochs")
+    select_by: str = Field(
+        default="loss", description="which validation is the best: the least loss, or the most of a task's figure"
+    )
+    keep_best: int = Field(default=0, ge=0, description="the weights of so many best validations stay, in best/")
     patience: int | None = Field(default=20, ge=1, description="validations without a better one; null for never")
     log_every: int = Field(default=50, ge=1, description="steps")
     checkpoint_every: int = Field(default=500, ge=1, description="steps")
@@ -81,6 +91,8 @@ class MachineSection(Section):
     threads: int | None = Field(default=None, ge=1, description="of PyTorch; null for every core")
     readers: int = Field(default=2, ge=1, description="threads that read ahead")
     ahead: int = Field(default=4, ge=1, description="batches read ahead")
+    compile: bool = Field(default=False, description="compile the encoders; the first steps then take minutes")
+    wandb: str | None = Field(default=None, description="a project of W&B that the history is sent to")
 
 
 class Recipe(Section):

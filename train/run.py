@@ -4,15 +4,18 @@ RUN/
   recipe.json          the recipe as resolved
   data.json            which dataset: name, digests, the feature's specification; nothing of where it lies
   location.json        where the dataset lay, as given on the command line; part of no digest
+  dataset_card.json    what the dataset says of itself: title, licence, and its sources' names and licences
+  environment.json     the versions, commit and machine it was trained on, from which step on; in no digest
   tokenizer.json       the text vocabulary
   text_config.json     the text encoder's architecture
   model.safetensors    the best weights so far, with the input's mean and standard deviation
+  best/step-00001000.safetensors   the weights of the best validations, where the recipe keeps some
   checkpoints/last.safetensors   everything that --resume needs
   history.jsonl        a row a logged step: epoch, step, loss, lr, valid_loss, the objective's figures
   state.json           how far it came, the best step, notes
   metrics.json         what evaluate measured
   embeddings.parquet   a cache of search
-  logs/                TensorBoard
+  logs/                TensorBoard, with the speed
 """
 
 from __future__ import annotations
@@ -25,11 +28,14 @@ from typing import Any
 
 from schemas.digests import canonical_json
 from schemas.errors import DataError, UsageError
+from schemas.receipt import require_receipt
 from schemas.store import Store
 from train.recipe import Recipe, first_difference, recipe_of
 
 RECIPE, DATA, LOCATION = "recipe.json", "data.json", "location.json"
+DATASET_CARD, ENVIRONMENT = "dataset_card.json", "environment.json"
 TOKENIZER, TEXT_CONFIG, MODEL = "tokenizer.json", "text_config.json", "model.safetensors"
+BEST = "best"
 LAST, HISTORY, STATE = "checkpoints/last.safetensors", "history.jsonl", "state.json"
 METRICS, EMBEDDINGS, LOGS = "metrics.json", "embeddings.parquet", "logs"
 
@@ -81,6 +87,17 @@ class Run:
                 os.path.relpath(Path(data).resolve(), Path(self.store.full("x")).parent.resolve())
             ).as_posix()
         self.write_json(LOCATION, {"data": data, "from_run": seen})
+
+    def remember_card(self, data: str) -> None:
+        """Keep what the dataset says of itself, for the model's card: licences above all."""
+        card = require_receipt(Store(data)).recipe.get("card")
+        self.write_json(DATASET_CARD, card if isinstance(card, dict) else {})
+
+    def remember_environment(self, step: int, found: dict[str, Any]) -> None:
+        """Keep on what the training runs from a step on; a run that goes on elsewhere has several."""
+        known = self.read_json(ENVIRONMENT)["environments"] if self.store.exists(ENVIRONMENT) else []
+        if not known or {**known[-1], "from_step": step} != {**found, "from_step": step}:
+            self.write_json(ENVIRONMENT, {"environments": [*known, {**found, "from_step": step}]})
 
     def locate_data(self) -> str:
         """Where the dataset is now: beside the run as it was, or else where the command line said.

@@ -94,8 +94,8 @@ def test_importing_the_verbs_imports_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_trainer_never_imports_the_pipelines() -> None:
-    for path in (ROOT / "train").rglob("*.py"):
+def test_the_trainer_never_imports_the_pipelines_but_to_hear_a_file() -> None:
+    for path in sorted({*(ROOT / "train").rglob("*.py")} - {ROOT / "train/hear.py"}):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

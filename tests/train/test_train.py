@@ -96,7 +96,7 @@ def test_killed_and_resumed_is_never_stopped(dataset: Path, tmp_path: Path, smal
 
 
 def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, small: tuple[str, ...]) -> None:
-    settings = [*small, "training.epochs=2", "model.audio.dropout=0", "model.text.dropout=0"]
+    settings = [*small, "training.epochs=2", "model.audio.dropout=0.3", "model.text.dropout=0.3"]
     for devices in (1, 2):
         here = [*settings, f"machine.devices={devices}", "machine.accelerator=cpu", "machine.threads=1"]
         cli.train("demo", str(dataset), str(tmp_path / str(devices)), settings=here)

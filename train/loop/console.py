@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +38,7 @@ class TrainingView:
         self._shown = first_rank
         self._total = total
         self._next_line = 0
+        self._done, self._began = done, time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -61,16 +63,26 @@ class TrainingView:
         if self._shown:
             self._console.print(sentence, highlight=False)
 
+    def _left(self, step: int) -> str:
+        """The time to the end, at the pace so far."""
+        seconds = (time.monotonic() - self._began) / max(1, step - self._done) * (self._total - step)
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
     def step(self) -> None:
         """One step is done."""
         self._bar.advance(self._task)
 
-    def logged(self, row: dict[str, Any]) -> None:
-        """A row of the history is written."""
+    def logged(self, row: dict[str, Any], speed: dict[str, float]) -> None:
+        """A row of the history is written; `speed` as `train.loop.speed` measures it."""
         text = f"epoch {row['epoch']}  loss {row['loss']:.3f}"
         if row.get("valid_loss") is not None:
             text += f"  valid {row['valid_loss']:.3f}"
-        self._bar.update(self._task, description=text)
+        costs = f"waits {speed['loader_wait']:.0%}  {speed['memory_gb']:.1f} GB"
+        self._bar.update(self._task, description=f"{text}  {costs}")
         if not self._console.is_terminal and row.get("valid_loss") is not None and row["step"] >= self._next_line:
-            self.say(f"  step {row['step']}/{self._total}  {text}")
+            left = f"  {self._left(row['step'])} left" if row["step"] < self._total else ""
+            self.say(
+                f"  step {row['step']}/{self._total}  {text}  {speed['clips_per_s']:,.0f} clips/s  {costs}{left}"
+            )
             self._next_line = row["step"] + self._total // LINES

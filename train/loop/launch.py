@@ -8,23 +8,25 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from schemas.errors import DataError, TrackloreError, UsageError
 from train.loop.devices import device_count, on_cuda, precision
+from train.loop.stopping import listening
 from train.recipe import MachineSection
 
 _ERRORS: dict[str, type[TrackloreError]] = {"DataError": DataError, "UsageError": UsageError}
 
 
-def launched(machine: MachineSection, work: Callable[..., None], *arguments: Any) -> None:
-    """Call `work(fabric, *arguments)` in every process of the training.
+def launched(machine: MachineSection, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call `work(fabric, *arguments)` in every process of the training, and return what the first one gave.
 
     Processes are started here unless torchrun or a cluster started them already. They are spawned and do not run
     the command line again, so `work` may be called from any program.
 
     Raises:
         UsageError, DataError: what `work` raised, whichever process it was.
+        SystemExit: of code 0, when SIGTERM ended the processes before they began.
     """
     processes = device_count(machine)
     started = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
@@ -37,10 +39,14 @@ def launched(machine: MachineSection, work: Callable[..., None], *arguments: Any
     )
     if processes == 1 or started:
         fabric.launch()
-        work(fabric, *arguments)
-        return
+        return work(fabric, *arguments)
     try:
-        fabric.launch(work, *arguments)
+        with listening(forward=True) as stop:
+            return fabric.launch(work, *arguments)
+    except ProcessExitedException as error:
+        if stop.asked:  # before there was anything to save
+            raise SystemExit(0) from error
+        raise
     except ProcessRaisedException as error:
         last = str(error).strip().splitlines()[-1]
         known = re.match(r"schemas\.errors\.(\w+): (.*)", last)

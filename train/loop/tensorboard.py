@@ -30,7 +30,7 @@ class EventLog:
             self._writer.close()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Log one row of the history."""
+        """Log one row of the history, and the speed."""
         if self._writer is None:
             return
         for name, value in row.items():

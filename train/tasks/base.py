@@ -63,6 +63,11 @@ class Material(ABC):
     def batches(self, kept: Kept) -> tuple[Batches, Batches]:
         """Of the train tracks, and of the valid tracks."""
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The figures, higher being better, that a recipe's `training.select_by` may name."""
+        return ()
+
     def figures(self, sides: Sequence[Tensor]) -> dict[str, float]:
         """What validation tells beside the loss, from all valid tracks' rows of each side, in order."""
         del sides

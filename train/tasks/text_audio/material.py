@@ -6,24 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from schemas.errors import UsageError
 from train.data.batches import Batches
 from train.data.dataset import Dataset, Selection
 from train.data.reader import ClipReader
 from train.data.statistics import mean_and_std
-from train.data.text import TextSource
+from train.data.text import TextSource, draw_text, labels_of
 from train.data.vocabulary import prepared
+from train.evaluate.retrieval import rankings
+from train.evaluate.tagging import tagging_metrics
 from train.models.audios import Heard
 from train.models.network import Network
 from train.models.texts import Words, text_module
 from train.run import TOKENIZER
 from train.tasks.base import Kept, Material
-from train.tasks.text_audio.batcher import Batcher
+from train.tasks.text_audio.batcher import VALIDATION_EPOCH, Batcher
 from train.tasks.text_audio.network import kept_files, made_network
 from train.tasks.text_audio.recipe import TextAudioRecipe
+
+QUERIES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,38 @@ class TextAudioMaterial(Material):
         """See `Material.batches`."""
         tokenizer = prepared(Tokenizer.from_str(kept[TOKENIZER]), self.recipe.text.max_length)
         return self._batcher(self.train.sources, tokenizer), self._batcher(self.valid.sources, tokenizer)
+
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """See `Material.figure_names`."""
+        return ("roc_auc",) if self.recipe.text.representation == "vocabulary" else ("recall_at_10",)
+
+    def figures(self, sides: Sequence[Tensor]) -> dict[str, float]:
+        """See `Material.figures`. Only what the weights are chosen by: of many tracks it takes long.
+
+        `recall_at_10`: of texts, for a track of which the same is said. `roc_auc`: the mean over the tags that
+        some valid tracks have and some have not.
+        """
+        if self.recipe.training.select_by not in self.figure_names:
+            return {}
+        audio, text = (side.float().cpu().numpy() for side in sides)
+        sources = self.valid.sources
+        if self.recipe.text.representation == "vocabulary":
+            labels = labels_of(sources, {tag: column for column, tag in enumerate(self.vocabulary)})
+            found = tagging_metrics(audio @ text.T, labels, [""] * len(self.vocabulary))["roc_auc"]
+            return {"roc_auc": 0.5 if found is None else found}
+        recipe, seed = self.recipe.text, self.recipe.training.seed
+        texts = (
+            draw_text(source, recipe.representation, seed=seed, epoch=VALIDATION_EPOCH, separator=recipe.separator)
+            for source in sources
+        )
+        said = np.unique([repr(drawn.key) for drawn in texts], return_inverse=True)[1]
+        hits = 0
+        for at in range(0, len(said), QUERIES_AT_ONCE):
+            same = said[at : at + QUERIES_AT_ONCE, None] == said[None, :]
+            first, _ = rankings(text[at : at + QUERIES_AT_ONCE] @ audio.T, same)
+            hits += int((first <= 10).sum())
+        return {"recall_at_10": hits / len(said)}
 
     def _batcher(self, sources: tuple[TextSource, ...], tokenizer: Tokenizer) -> Batcher:
         recipe = self.recipe
