@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _EXTRA_OF = {
     **dict.fromkeys(("av", "librosa", "soundfile", "soxr"), "features"),
     **dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "tensorboard"), "train"),
-    **dict.fromkeys(("tokenizers", "torchmetrics", "transformers"), "train"),
+    **dict.fromkeys(("tokenizers", "torchmetrics", "transformers", "umap"), "train"),
     **dict.fromkeys(("scenedetect", "yt_dlp"), "video"),
     **dict.fromkeys(("apitools", "gcsfs", "google"), "gcp"),
     **dict.fromkeys(("boto3", "s3fs"), "s3"),
@@ -191,11 +191,31 @@ def exclusions(
 
 
 @app.command()
-def report(directory: Annotated[str, typer.Argument(help="A dataset directory.")]) -> None:
-    """Write the dataset's page (report.html), card (README.md) and Croissant description (metadata.json)."""
-    from pipelines import cli
+def report(
+    directory: Annotated[str, typer.Argument(help="A dataset directory, or a run directory.")],
+    beside: Annotated[
+        list[str], typer.Option("--beside", metavar="RUN", help="Of a run: another, in the papers' tables as well.")
+    ] = [],  # noqa: B006
+    audio: Annotated[
+        str | None, typer.Option("--audio", metavar="DIR", help="Of a run: where the dataset's music lies.")
+    ] = None,
+) -> None:
+    """Write a dataset's page, card and Croissant description (metadata.json); or a run's page."""
+    from schemas.errors import UsageError
+    from schemas.receipt import RECEIPT_FILE
+    from schemas.store import Store
 
-    cli.report(directory)
+    place = Store(directory)
+    if place.exists(RECEIPT_FILE) or not place.exists("recipe.json"):
+        if beside or audio:
+            raise UsageError("report: --beside and --audio go with a run directory")
+        from pipelines import cli as pipelines_cli
+
+        pipelines_cli.report(directory)
+        return
+    from train import cli
+
+    cli.report(directory, beside=beside, audio=audio)
 
 
 @app.command()
@@ -233,6 +253,14 @@ def evaluate(
         typer.Option("--texts", help="With --embeddings: Parquet of text and vector."),
     ] = None,
     out: Annotated[str | None, typer.Option("--out", help="With --embeddings: a JSON file of the figures.")] = None,
+    fractions: Annotated[
+        str | None, typer.Option("--fractions", help="With --probe: percentages of the labels, 5,10,20,50,80,100.")
+    ] = None,
+    tags: Annotated[
+        list[str], typer.Option("--tags", metavar="FILE", help="Tags, one a line, averaged by themselves as well.")
+    ] = [],  # noqa: B006
+    scheme: Annotated[str | None, typer.Option("--scheme", help="Of splits; the recipe's by default.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Of the scheme; the recipe's by default.")] = None,
 ) -> None:
     """Measure a run: tagging, and retrieval of music by sentences. Writes metrics.json."""
     from schemas.errors import UsageError
@@ -243,25 +271,33 @@ def evaluate(
     if embeddings is None:
         if texts or out:
             raise UsageError("evaluate: --texts and --out go with --embeddings")
-        cli.evaluate(str(run), data, probing=probe)
+        cli.evaluate(str(run), data, probing=probe, fractions=fractions, tags=tags, scheme=scheme, fold=fold)
     elif data is None:
         raise UsageError("evaluate --embeddings: say whose tracks they are by --data DIR")
     else:
-        cli.evaluate_embeddings(embeddings, data, texts=texts, out=out)
+        cli.evaluate_embeddings(
+            embeddings, data, texts=texts, out=out, fractions=fractions, tags=tags, scheme=scheme, fold=fold
+        )
 
 
 @app.command()
 def search(
     run: Annotated[str, typer.Argument(help="A run directory.")],
-    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    query: Annotated[
+        list[str], typer.Argument(help="What to look for, in words; several are as many searches.")
+    ] = [],  # noqa: B006
+    tag: Annotated[list[str], typer.Option("--tag", help="A tag; several together are one search.")] = [],  # noqa: B006
+    audio: Annotated[
+        list[str], typer.Option("--audio", metavar="FILE", help="A file that the music should sound like.")
+    ] = [],  # noqa: B006
     top: Annotated[int, typer.Option("--top", help="How many tracks.")] = 10,
     data: Annotated[str | None, typer.Option("--data", help="The dataset; the run's own by default.")] = None,
     split_name: Annotated[str | None, typer.Option("--split", help="Only tracks of this split.")] = None,
 ) -> None:
-    """Find music by words."""
+    """Find music by words, by tags, or by music."""
     from train import cli
 
-    cli.search(run, query, top=top, data=data, split=split_name)
+    cli.search(run, query, tags=tag, audio=audio, top=top, data=data, split=split_name)
 
 
 @app.command()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from train.evaluate.asked import Asked
+
 
 def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: Sequence[str] = ()) -> None:
     """Train a recipe on a dataset into a run directory.
@@ -37,11 +39,27 @@ def train(recipe: str, data: str, out: str, *, resume: bool = False, settings: S
         raise SystemExit(0)
 
 
-def evaluate(run: str, data: str | None = None, *, probing: bool = False) -> dict[str, Any]:
-    """Measure a run on its dataset's test split (or another dataset's), write `metrics.json`, and return it.
+def evaluate(
+    run: str,
+    data: str | None = None,
+    *,
+    probing: bool = False,
+    fractions: str | None = None,
+    tags: Sequence[str] = (),
+    scheme: str | None = None,
+    fold: int | None = None,
+) -> dict[str, Any]:
+    """Measure a run on its dataset's test split, or on another dataset's; write `metrics.json`.
 
     Args:
+        data: the dataset, when it is another than the run's, or no longer where it was.
         probing: train linear and MLP probes on its embeddings as well.
+        fractions: percentages of the labels, such as `5,10,100`, for a curve of data efficiency; needs `probing`.
+        tags: files that name tags, one a line, over which tagging is averaged by itself as well.
+        scheme, fold: another split than the recipe's.
+
+    Returns:
+        the content of `metrics.json`; of another dataset or split, what was measured there.
 
     Raises:
         UsageError: no trained run, no dataset, or nothing in the test split.
@@ -52,18 +70,28 @@ def evaluate(run: str, data: str | None = None, *, probing: bool = False) -> dic
 
     place = Run.at(run)
     where = data or place.locate_data()
+    from train.evaluate.recorded import is_own, record
     from train.tasks import task_module
 
-    with _embedding_bar() as advance:
-        metrics = task_module(place.recipe().task).measured(place, where, advance, probing=probing)
-        place.write_json(METRICS, metrics)
-    _print_metrics(metrics)
+    with _bar("Embedding tracks") as embedded, _bar("Training probes") as trained:
+        asked = _asked(probing, fractions, tags, scheme, fold, embedded, trained)
+        found = task_module(place.recipe().task).measured(place, where, asked)
+    content = record(place, found)
+    _print_metrics(found)
     _console().print(f"Written to {place.store.root}/{METRICS}", highlight=False, soft_wrap=True)
-    return metrics
+    return content if is_own(place, found) else found
 
 
 def evaluate_embeddings(
-    file: str, data: str, *, texts: str | None = None, out: str | None = None
+    file: str,
+    data: str,
+    *,
+    texts: str | None = None,
+    out: str | None = None,
+    fractions: str | None = None,
+    tags: Sequence[str] = (),
+    scheme: str | None = None,
+    fold: int | None = None,
 ) -> dict[str, Any]:
     """Measure anybody's embeddings of a dataset's tracks; write the figures to `out` when it is given.
 
@@ -71,6 +99,7 @@ def evaluate_embeddings(
         file, texts: see `train.evaluate.measure_vectors.measure_vectors`.
         data: the dataset directory.
         out: a JSON file.
+        fractions, tags, scheme, fold: see `evaluate`.
 
     Raises:
         UsageError: files of another form, no dataset, or nothing in the test split.
@@ -82,7 +111,9 @@ def evaluate_embeddings(
 
     from train.evaluate.measure_vectors import measure_vectors
 
-    metrics = measure_vectors(data, file, texts)
+    with _bar("Training probes") as trained:
+        asked = _asked(True, fractions, tags, scheme, fold, lambda *_: None, trained)
+        metrics = measure_vectors(data, file, texts, asked)
     _print_metrics(metrics)
     if out is not None:
         Path(out).write_text(json.dumps(metrics, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
@@ -90,34 +121,76 @@ def evaluate_embeddings(
     return metrics
 
 
+def _asked(
+    probing: bool,
+    fractions: str | None,
+    tags: Sequence[str],
+    scheme: str | None,
+    fold: int | None,
+    embedded: Callable[[int, int], None],
+    trained: Callable[[int, int], None],
+) -> Asked:
+    from schemas.errors import UsageError
+    from train.evaluate.asked import Asked, percents_of, tags_of
+
+    if fractions and not probing:
+        raise UsageError("--fractions: of the labels that probes are trained on; say --probe as well")
+    percents = percents_of(fractions) if fractions else ()
+    return Asked(probing, percents, dict(tags_of(file) for file in tags), scheme, fold, embedded, trained)
+
+
 def search(
-    run: str, query: str, *, top: int = 10, data: str | None = None, split: str | None = None
+    run: str,
+    query: str | Sequence[str] = (),
+    *,
+    tags: Sequence[str] = (),
+    audio: Sequence[str] = (),
+    top: int = 10,
+    data: str | None = None,
+    split: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The tracks nearest to a sentence: rank, score, track_id, title, artist, tags, split, audio_uri.
+    """The tracks nearest to each query: rank, score, track_id, title, artist, tags, split, audio_uri.
 
     Args:
         run: a trained run.
-        query: words, such as "calm piano".
-        top: how many.
+        query: words, such as "calm piano"; several are as many queries.
+        tags: together one query more.
+        audio: files of sound, each a query more.
+        top: how many tracks for each.
         data: the dataset, when it is no longer where it was trained on.
         split: only tracks of this split.
 
+    Returns:
+        the rows of all queries, one query after the other.
+
     Raises:
         UsageError: no trained run, no dataset, or a query that says nothing.
-        DataError: damaged files.
+        DataError: damaged files; sound that cannot be heard.
     """
     _patient_threads()
+    from schemas.errors import UsageError
     from train.run import Run
 
+    texts = [query] if isinstance(query, str) else list(query)
+    if not (texts or tags or audio):
+        raise UsageError('search: say what to look for: words, --tag or --audio; such as "calm piano"')
     place = Run.at(run)
     place.recipe()
     where = data or place.locate_data()
-    from train.evaluate.search import find
+    from train.evaluate.search import Index
 
-    with _embedding_bar() as advance:
-        found = find(place, where, query, top=top, split=split, advance=advance)
-    rows = [track.row() for track in found]
-    _print_found(query, rows)
+    with _bar("Embedding tracks") as advance:
+        index = Index(place, where, advance)
+    asked = [(f"“{text}”", index.said(text)) for text in texts]
+    if tags:
+        asked.append((", ".join(tags), index.tagged(tags)))
+    asked += [(file, index.heard(file)) for file in audio]
+    answers = [(shown, index.nearest(vector, top=top, split=split)) for shown, vector in asked]
+    rows = []
+    for shown, found in answers:
+        listed = [track.row() for track in found]
+        _print_found(shown, listed)
+        rows += listed
     return rows
 
 
@@ -139,6 +212,25 @@ def export(run: str, out: str) -> list[str]:
     return written
 
 
+def report(run: str, *, beside: Sequence[str] = (), audio: str | None = None) -> None:
+    """Write RUN/report.html.
+
+    Args:
+        beside: other runs, whose figures stand in the papers' tables as well.
+        audio: the folder that the dataset's audio paths begin in; by default `music` in the dataset.
+
+    Raises:
+        UsageError: no run.
+        DataError: damaged files.
+    """
+    from train.report.page import write_report
+    from train.run import REPORT, Run
+
+    place = Run.at(run)
+    write_report(place, beside=[Run.at(other) for other in beside], audio=audio)
+    _console().print(f"Written to {place.store.root}/{REPORT}", highlight=False, soft_wrap=True)
+
+
 def _patient_threads() -> None:
     """Let OpenMP's threads sleep while they wait; counts only if PyTorch is not imported yet.
 
@@ -154,63 +246,109 @@ def _console() -> Any:
 
 
 @contextmanager
-def _embedding_bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar that appears with the first tracks embedded, and only on a terminal."""
+def _bar(words: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that appears with the first that is done, and only on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = _console()
-    columns = (TextColumn("Embedding tracks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=None, visible=False)
+    started = False
 
     def advance(more: int, total: int) -> None:
-        bar.update(task, advance=more, total=total, visible=True)
+        nonlocal started
+        if not started:
+            bar.start()
+            bar.add_task("", total=total)
+            started = True
+        bar.update(bar.task_ids[0], advance=more)
+        if bar.finished:
+            bar.stop()
 
-    with bar:
+    try:
         yield advance
+    finally:
+        bar.stop()
 
 
 def _plain_table(title: str) -> Table:
     from rich.table import Table
 
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    options: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "box": None, "pad_edge": False}
+    # A title breaks where its table ends.
+    return Table(title=title, min_width=min(len(title), _console().width), **options)
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
-    from train.evaluate.bootstrap import shown
-
-    console = _console()
-    retrieval, tagging, probes = metrics["retrieval"], metrics["tagging"], metrics.get("probes")
-    if retrieval:
-        table = _plain_table(f"Sentence to music: {retrieval['pairs']} distinct captions of {metrics['split']}")
-        for name in ("", "model [95 %]", "chance"):
-            table.add_column(name, justify="left" if not name else "right")
-        within = retrieval["intervals"]
-        for k in (1, 5, 10):
-            name = f"recall_at_{k}"
-            table.add_row(
-                f"recall at {k}", shown(retrieval[name], within, name), f"{retrieval[f'chance_at_{k}']:.3f}"
-            )
-        table.add_row("mAP at 10", shown(retrieval["map_at_10"], within, "map_at_10"), "")
-        middle = shown(retrieval["median_rank"], within, "median_rank", 0)
-        table.add_row("median rank", middle, f"{(retrieval['pairs'] + 1) / 2:g}")
-        console.print(table)
+    console, split = _console(), metrics["split"]
+    if metrics["retrieval"]:
+        console.print(_retrieval_table(metrics["retrieval"], split))
+    tagging, probes = metrics["tagging"], metrics.get("probes")
     if tagging and tagging["roc_auc"] is not None:
-        table = _tagging_table(
-            f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {metrics['split']}"
-        )
-        _add_tagging(table, "all", tagging, tagging["intervals"])
-        for name, part in tagging["by_category"].items():
-            _add_tagging(table, f"  {name}", part, {})
+        table = _tagging_table(f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {split}")
+        _add_tagging(table, "all", tagging)
+        for name, part in (*tagging["by_group"].items(), *tagging["by_category"].items()):
+            _add_tagging(table, f"  {name}", part)
         table.add_row("chance", "0.500", f"{tagging['pr_auc_chance']:.3f}", "")
         console.print(table)
+        if "accuracy" in tagging:
+            console.print(_accuracy(tagging), highlight=False)
     if probes:
-        table = _tagging_table(f"Probes of frozen embeddings, mean of 3 seeds, on {metrics['split']}")
+        table = _tagging_table(f"Probes of frozen embeddings, mean ± deviation of 3 seeds, on {split}")
         for kind, found in probes.items():
-            _add_tagging(table, kind, found, found["intervals"])
+            _add_tagging(table, kind, found)
+            for name, part in found["by_group"].items():
+                _add_tagging(table, f"  {name}", part)
         console.print(table)
+        for kind, found in probes.items():
+            if "accuracy" in found:
+                console.print(f"{kind}: {_accuracy(found)}", highlight=False)
+    for kind, rows in metrics.get("data_efficiency", {}).items():
+        table = _tagging_table(f"Data efficiency, {kind} probe: train tracks of which it learns")
+        for row in rows:
+            _add_tagging(table, f"{row['percent']:g} % ({row['train_tracks']:,})", row)
+        console.print(table)
+    shared = metrics.get("trained_on")
+    if shared and shared["artists"]:
+        told = f"{shared['tracks']:,} of {metrics['tracks']:,} tracks measured are by {shared['artists']:,} artists"
+        console.print(
+            f"{told} that the run was trained on, such as {shared['first'][0]}.", highlight=False, markup=False
+        )
     for note in metrics["notes"]:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, markup=False)
+
+
+def _retrieval_table(retrieval: dict[str, Any], split: str) -> Table:
+    """Distinct captions, and all pairs by both rules, each beside chance by the same rule."""
+    from train.evaluate.bootstrap import shown
+
+    table = _plain_table(f"Sentence to music: {retrieval['pairs']} distinct captions of {split}")
+    columns = [("model [95 %]", retrieval)]
+    if retrieval["repeated_captions"]:
+        columns += [("all pairs", retrieval["with_duplicates"]), ("strict", retrieval["strict"])]
+    table.add_column("")
+    for name, _ in columns:
+        table.add_column(name, justify="right")
+        table.add_column("chance", justify="right")
+    for k in (1, 5, 10):
+        cells = []
+        for _, found in columns:
+            cells += [shown(found[f"recall_at_{k}"], found["intervals"], f"recall_at_{k}")]
+            cells += [f"{found[f'chance_at_{k}']:.3f}"]
+        table.add_row(f"recall at {k}", *cells)
+    for name, key, digits in (("mAP at 10", "map_at_10", 3), ("median rank", "median_rank", 0)):
+        cells = []
+        for _, found in columns:
+            one_right = key == "median_rank" and found is not retrieval["with_duplicates"]
+            chance = f"{(found['pairs'] + 1) / 2:g}" if one_right else ""
+            cells += [shown(found[key], found["intervals"], key, digits), chance]
+        table.add_row(name, *cells)
+    return table
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    low, high = found["accuracy_interval"]
+    return f"accuracy {found['accuracy']:.3f} [{low:.3f}, {high:.3f}], chance {found['accuracy_chance']:.3f}"
 
 
 def _tagging_table(title: str) -> Table:
@@ -220,17 +358,22 @@ def _tagging_table(title: str) -> Table:
     return table
 
 
-def _add_tagging(table: Table, name: str, found: dict[str, Any], within: dict[str, Any]) -> None:
-    from train.evaluate.bootstrap import shown
-
-    areas = (shown(found[key], within, key) for key in ("roc_auc", "pr_auc"))
-    table.add_row(name, *areas, str(found["tags"]))
-
-
-def _print_found(query: str, rows: list[dict[str, Any]]) -> None:
+def _add_tagging(table: Table, name: str, found: dict[str, Any]) -> None:
     from rich.markup import escape
 
-    table = _plain_table(f"“{escape(query)}”")
+    from train.evaluate.bootstrap import shown
+
+    if found["roc_auc"] is None:
+        return
+    spread = found.get("spread", {})
+    areas = (shown(found[key], found["intervals"], key, spread=spread.get(key)) for key in ("roc_auc", "pr_auc"))
+    table.add_row(escape(name), *(escape(area) for area in areas), str(found["tags"]))
+
+
+def _print_found(shown: str, rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+
+    table = _plain_table(escape(shown))
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
     table.add_column("track, artist and file", ratio=1)

@@ -13,7 +13,10 @@ RUN/
   checkpoints/last.safetensors   everything that --resume needs
   history.jsonl        a row a logged step: epoch, step, loss, lr, valid_loss, the objective's figures
   state.json           how far it came, the best step, notes
-  metrics.json         what evaluate measured
+  train_tags.json      the tags of the tracks trained on
+  metrics.json         what evaluate measured, on this dataset and on others
+  space.parquet        where the test split's audio, captions and tags lie in the joint space
+  report.html          a page about the run
   embeddings.parquet   a cache of search
   logs/                TensorBoard, with the speed
 """
@@ -38,6 +41,7 @@ TOKENIZER, TEXT_CONFIG, MODEL = "tokenizer.json", "text_config.json", "model.saf
 BEST = "best"
 LAST, HISTORY, STATE = "checkpoints/last.safetensors", "history.jsonl", "state.json"
 METRICS, EMBEDDINGS, LOGS = "metrics.json", "embeddings.parquet", "logs"
+TRAIN_TAGS, SPACE, REPORT = "train_tags.json", "space.parquet", "report.html"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipelines.audit import scheme_name
 from pipelines.report import summary
 from pipelines.report.contents import Contents
-from pipelines.report.words import counted, one_line, percent, shorten, thousands
 from pipelines.stage import human_bytes
+from schemas.page.words import counted, one_line, percent, shorten, thousands
 from schemas.tables.splits import DEFAULT_SCHEME
 
 TAGS_LISTED = 50

@@ -1,4 +1,4 @@
-"""The figures of tags, splits, durations and runs. Each returns an `<svg>` element; see `figures.draw`."""
+"""The figures of tags, splits, durations and runs. Each returns an `<svg>` element; see `schemas.page.drawing`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from markupsafe import Markup
 
 from pipelines.audit import scheme_name
-from pipelines.report.figures import CATEGORIES, WIDTH_IN, category_colour, colour, draw, split_colour
 from pipelines.report.summary import shares
-from pipelines.report.words import shorten
 from schemas.manifest import split_order
+from schemas.page.drawing import CATEGORIES, WIDTH_IN, category_colour, colour, draw, split_colour
+from schemas.page.words import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from pipelines.report.contents import Contents, FeatureInfo
-from pipelines.report.figures import WIDTH_IN, colour, draw
-from pipelines.report.words import one_line
 from schemas.coded import places
 from schemas.digests import stable_bytes
 from schemas.errors import DataError
+from schemas.page.drawing import WIDTH_IN, colour, draw
+from schemas.page.words import one_line
 from schemas.shards import FeatureSpec, ShardIndex, read_shard_index, shard_of, shard_path
 from schemas.store import Store
 

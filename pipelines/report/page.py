@@ -18,11 +18,12 @@ from pipelines.report import charts, summary
 from pipelines.report.card import card_text
 from pipelines.report.clips import ShownClip, draw_clips, sample_clips, sampled_ids
 from pipelines.report.contents import Contents, FeatureInfo, read_contents
-from pipelines.report.figures import CATEGORIES
 from pipelines.report.runs import RunResult, read_runs
 from pipelines.report.storyboards import read_storyboards
-from pipelines.report.words import one_line, percent, shorten, thousands
 from pipelines.stage import human_bytes
+from schemas.page import Numbering, style
+from schemas.page.drawing import CATEGORIES
+from schemas.page.words import one_line, percent, shorten, thousands
 from schemas.store import Store
 from schemas.tables.splits import DEFAULT_SCHEME
 
@@ -62,7 +63,7 @@ def page_text(
     run_notes: Sequence[str] = (),
 ) -> str:
     """The page."""
-    style, script = _asset("style.css"), _asset("filter.js")
+    script = _asset("filter.js")
     clips = [(info, _clips(out, contents, info)) for info in contents.features]
     schemes = list((audit or {}).get("schemes", []))
     context = {
@@ -91,24 +92,12 @@ def page_text(
         "runs": [(run, _curves(place, run), _yaml(run.recipe)) for place, run in enumerate(runs)],
         "run_notes": run_notes,
         "recipe": _yaml(contents.receipt.recipe),
-        "style": Markup(style),  # noqa: S704 - files of this package
+        "style": Markup(style()),  # noqa: S704 - files of this package
         "script": Markup(script),  # noqa: S704
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "number": Numbering(),
     }
     return _environment().get_template("page.html.j2").render(context)
-
-
-class Numbering:
-    """Counts figures and tables through the page."""
-
-    def __init__(self) -> None:
-        self._counts = {"Figure": 0, "Table": 0}
-
-    def __call__(self, kind: str) -> str:
-        """The next of its kind: `Figure 3`."""
-        self._counts[kind] += 1
-        return f"{kind} {self._counts[kind]}"
 
 
 def _environment() -> Environment:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pipelines.report.contents import Contents
 from pipelines.report.summary import meaning
-from pipelines.report.words import one_line
+from schemas.page.words import one_line
 from schemas.store import Store
 from schemas.tables import STORYBOARDS, VIDEOS
 from schemas.tables.videos import KEPT

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from pipelines.audit import FEW_ARTISTS, scheme_name
 from pipelines.audit_against import incomparable
 from pipelines.report.contents import Contents
-from pipelines.report.words import counted, length, listed, percent
 from schemas.manifest import split_order
+from schemas.page.words import counted, length, listed, percent
 from schemas.reasons import Reason
 from schemas.tables.splits import DEFAULT_SCHEME
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from train.evaluate.bootstrap import artist_weights, ranking_intervals, tagging_intervals, weighted_areas
+from train.evaluate.bootstrap import (
+    artist_weights,
+    interval,
+    ranking_intervals,
+    share_interval,
+    tag_draws,
+    weighted_areas,
+)
 from train.evaluate.retrieval import rankings, retrieval_metrics
 
 
@@ -46,8 +53,7 @@ def test_intervals_hold_the_figure_and_shrink_with_artists() -> None:
         # What an artist's tracks have in common moves all of them.
         common = {name: rng.normal() for name in names}
         scores = labels + rng.normal(size=(400, 3)) + np.array([common[name] for name in names])[:, None]
-        found = tagging_intervals(scores, labels, names)
-        low, high = found["roc_auc"]
+        low, high = tag_draws([scores], labels, names).of(range(3))["roc_auc"]
         assert low < roc_auc_score(labels, scores, average="macro") < high
         widths.append(high - low)
     assert widths[1] < widths[0]
@@ -74,5 +80,34 @@ def test_a_median_is_that_of_the_copies() -> None:
     assert found == pytest.approx(np.quantile(medians, [0.025, 0.975]))
 
 
+def test_some_tags_have_the_interval_of_their_own_draws() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.random((60, 5)) < 0.4
+    labels[:, 2] = False  # cannot be measured, and moves nothing
+    seeds = [labels + rng.normal(size=(60, 5)) for _ in range(2)]
+    artists = [f"artist {number % 15}" for number in range(60)]
+    weights = artist_weights(artists, 1000)
+    areas = np.stack([[weighted_areas(one[:, tag], labels[:, tag], weights) for tag in (0, 3)] for one in seeds])
+    roc, pr = np.nanmean(areas.mean(axis=0), axis=0)
+    found = tag_draws(seeds, labels, artists).of([0, 2, 3])
+    assert found["roc_auc"] == pytest.approx(interval(roc)) and found["pr_auc"] == pytest.approx(interval(pr))
+
+
 def test_no_tag_no_interval() -> None:
-    assert tagging_intervals(np.zeros((3, 1)), np.zeros((3, 1), bool), ["a", "b", "c"]) == {}
+    assert tag_draws([np.zeros((3, 1))], np.zeros((3, 1), bool), ["a", "b", "c"]).of([0]) == {}
+
+
+def test_a_tag_of_one_artist_among_many_is_measured_in_most_draws_only() -> None:
+    labels = np.zeros((40, 1), bool)
+    labels[0] = True
+    found = tag_draws([np.arange(40.0)[:, None]], labels, [str(number) for number in range(40)])
+    # He is not drawn in (39/40)^40 of the draws.
+    assert np.isnan(found.areas[0]).mean() == pytest.approx((39 / 40) ** 40, abs=0.06)
+    assert found.of([0])["roc_auc"] == [0.0, 0.0]
+
+
+def test_the_interval_of_a_share_is_that_of_repeated_tracks() -> None:
+    hits, artists = np.array([1.0, 0.0, 0.5, 1.0, 0.0]), ["a", "b", "b", "c", "d"]
+    draws = artist_weights(artists, 1000).astype(int)
+    means = [np.repeat(hits, row).mean() for row in draws]
+    assert share_interval(hits, artists) == pytest.approx(np.quantile(means, [0.025, 0.975]))

@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
 from train import cli
 from train.evaluate.embed import Embedder
+from train.evaluate.search import best
 from train.run import Run
 
 Clips = dict[str, list[npt.NDArray[np.float16]]]
@@ -124,6 +127,47 @@ def test_a_run_and_its_data_may_move_together(trained: Path, dataset: Path, tmp_
     shutil.rmtree(tmp_path / "b" / "data")
     with pytest.raises(UsageError, match=r"its dataset is no longer at .*--data DIR"):
         cli.search(str(tmp_path / "b" / "run"), "calm")
+
+
+def test_tags_together_are_one_search(trained: Path, dataset: Path) -> None:
+    rows = cli.search(str(trained), tags=["piano", "drums"], top=5)
+    assert rows == cli.search(str(trained), "piano, drums", top=5)
+    assert all({"piano", "drums"} & set(row["tags"]) for row in rows)
+    both = cli.search(str(trained), ["calm", "fast"], tags=["piano"], top=3)
+    each = [cli.search(str(trained), query, top=3) for query in ("calm", "fast")]
+    assert both[:6] == each[0] + each[1] and len(both) == 9
+
+
+def test_a_sound_is_a_search(
+    trained: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    from train.data.dataset import Dataset
+
+    class Loaded:
+        """Hears one track's clip in every file."""
+
+        def embed_audio(self, file: str) -> npt.NDArray[np.float32]:
+            assert file == "some.wav"
+            return Embedder(Run.at(str(trained))).tracks(Dataset(str(dataset)).reader("ttmr"), ["t042"])
+
+    monkeypatch.setattr("train.load", lambda directory: Loaded(), raising=False)
+    ran = command("search", trained, "--audio", "some.wav", "--top", "2")
+    assert ran.code == 0 and "some.wav" in ran.out and "Title of t042" in ran.out
+    (first, second) = cli.search(str(trained), audio=["some.wav"], top=2)
+    assert first["track_id"] == "t042" and first["score"] == pytest.approx(1, abs=1e-5) and second["score"] < 1
+
+
+def test_a_search_for_nothing_is_refused(trained: Path, command: Callable[..., Any]) -> None:
+    ran = command("search", trained)
+    assert ran.code == 2 and "say what to look for: words, --tag or --audio" in ran.err
+    assert "'日本': the run's vocabulary knows no part of it" in command("search", trained, "--tag", "日本").err
+
+
+@given(scores=st.lists(st.integers(0, 4), min_size=1, max_size=30), top=st.integers(1, 35), seed=st.integers(0, 99))
+def test_the_best_are_those_of_a_whole_sort(scores: list[int], top: int, seed: int) -> None:
+    rows = np.flatnonzero(np.random.default_rng(seed).random(len(scores)) < 0.7)
+    wanted = sorted(rows.tolist(), key=lambda row: (-scores[row], row))[:top]
+    assert best(np.array(scores, float), rows, top) == wanted
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from train import cli
-from train.evaluate.probe import Entry, Rows, grid, probe
+from train.evaluate import probe as probe_module
+from train.evaluate.probe import Entry, Rows, efficiency, grid, probe
+from train.evaluate.tagging import Vocabulary
 from train.evaluate.vector_file import read_vectors
 
 Tracks = list[dict[str, Any]]
@@ -60,10 +62,25 @@ def test_vectors_that_know_the_truth_find_it(
 
 
 def test_a_run_is_probed_when_asked(trained: Path, dataset: Path) -> None:
-    found = cli.evaluate(str(trained), str(dataset), probing=True)["probes"]
-    assert found["linear"]["roc_auc"] > 0.8
-    assert set(found["mlp"]["chosen"]) == {"kind", "batch_size", "lr", "dropout", "norm"}
-    assert "probes" not in cli.evaluate(str(trained), str(dataset))
+    found = cli.evaluate(str(trained), str(dataset), probing=True, fractions="20,100")
+    probes = found["probes"]
+    assert probes["linear"]["roc_auc"] > 0.8
+    assert set(probes["mlp"]["chosen"]) == {"kind", "batch_size", "lr", "dropout", "norm"}
+    for kind, rows in found["data_efficiency"].items():
+        assert [(row["percent"], row["train_tracks"]) for row in rows] == [(20, 12), (100, 58)]
+        assert rows[1]["roc_auc"] == probes[kind]["roc_auc"] != rows[0]["roc_auc"]
+        assert rows[0]["seeds"] == 3 and rows[0]["spread"]["pr_auc"] > 0
+    # What is not asked for again stays: the weights are the same.
+    assert cli.evaluate(str(trained), str(dataset))["probes"] == probes
+
+
+@pytest.mark.parametrize("fractions", ["0,50", "50,101", "half", ""])
+def test_wrong_fractions_are_refused(fractions: str, trained: Path, command: Callable[..., Any]) -> None:
+    if fractions:
+        ran = command("evaluate", trained, "--probe", "--fractions", fractions)
+        assert ran.code == 2 and f"--fractions {fractions}" in ran.err
+    ran = command("evaluate", trained, "--fractions", "50")
+    assert ran.code == 2 and "say --probe as well" in ran.err
 
 
 def test_the_grid_is_the_published_one() -> None:
@@ -85,12 +102,42 @@ def test_the_test_split_chooses_nothing() -> None:
 
     parts = {"train": rows(120, False), "valid": rows(60, False), "test": rows(60, True)}
     entries = [Entry("linear", 64, lr, 0.0, False) for lr in (1e-2, 1e-9)]
-    found = probe("linear", parts, ["a", "b"], entries=entries)
+    vocabulary = Vocabulary(("a", "b"), ("other", "other"))
+    found = probe("linear", parts, vocabulary, entries=entries)
     # On test the labels are turned round: the entry that learns is the worst there, and chosen all the same.
     assert found["chosen"]["lr"] == 1e-2 and found["roc_auc"] < 0.1
-    assert found == probe("linear", parts, ["a", "b"], entries=entries)
+    assert found == probe("linear", parts, vocabulary, entries=entries)
     scores = parts["test"].vectors[:, :2]
     assert roc_auc_score(parts["test"].labels, scores) < 0.1
+
+
+def test_more_labels_teach_more_and_parts_are_nested(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    learnt: dict[int, list[set[bytes]]] = {}
+    original = probe_module._trained
+
+    def watched(entry: Entry, parts: dict[str, Rows], seed: int) -> Any:
+        learnt.setdefault(seed, []).append({row.tobytes() for row in parts["train"].vectors})
+        return original(entry, parts, seed)
+
+    monkeypatch.setattr(probe_module, "_trained", watched)
+
+    def rows(count: int) -> Rows:
+        vectors = rng.normal(size=(count, 8)).astype(np.float32)
+        labels = vectors @ weights + rng.normal(size=(count, 3)) > 0
+        return Rows(vectors, labels, [str(i) for i in range(count)])
+
+    weights = rng.normal(size=(8, 3))
+    parts = {"train": rows(200), "valid": rows(100), "test": rows(150)}
+    vocabulary, entries = Vocabulary(tuple("abc"), ("x",) * 3), [Entry("linear", 64, 1e-2, 0.0, False)]
+    whole = probe("linear", parts, vocabulary, entries=entries)
+    found = efficiency("linear", parts, vocabulary, (3.0, 25.0, 100.0), whole, entries=entries)
+    assert [row["train_tracks"] for row in found] == [6, 50, 200]
+    assert found[0]["roc_auc"] < found[1]["roc_auc"] < found[2]["roc_auc"] == whole["roc_auc"]
+    for seen in learnt.values():
+        few, some, all_of_them = sorted({len(s): s for s in seen}.values(), key=len)
+        assert few < some < all_of_them
+    assert learnt[1] != learnt[2]
 
 
 @pytest.mark.parametrize(

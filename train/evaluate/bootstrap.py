@@ -7,7 +7,8 @@ at a time, and equals the metric of the tracks repeated as often.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ DRAWS = 1000
 _LEAST_DRAWS = 200
 _WORK = 4_000_000_000
 _VALUES_AT_ONCE = 1 << 20
+_LEAST_USABLE = 0.5
 LEVEL = 0.95
 
 
@@ -64,30 +66,59 @@ def weighted_areas(scores: Floats, labels: Flags, weights: Weights) -> tuple[Wei
     return np.where(both, roc, np.nan), np.where(both, average, np.nan)
 
 
-def tagging_intervals(scores: Floats, labels: Flags, artists: Sequence[str]) -> dict[str, list[float]]:
-    """Intervals of the macro averages, `roc_auc` and `pr_auc`; empty when no tag can be measured.
+@dataclass(frozen=True)
+class TagDraws:
+    """The areas of every tag that can be measured, under every draw of artists.
+
+    Attributes:
+        tags: columns of the tags, (T,).
+        areas: ROC-AUC and average precision, (2, T, draws); NaN where a draw holds but one class of a tag.
+    """
+
+    tags: npt.NDArray[np.intp]
+    areas: Weights
+
+    def of(self, tags: Collection[int]) -> dict[str, list[float]]:
+        """Intervals of the macro averages over some tags, `roc_auc` and `pr_auc`.
+
+        Empty where none of them can be measured, or hardly any draw can measure one.
+        """
+        areas = self.areas[:, np.isin(self.tags, list(tags))]
+        there = ~np.isnan(areas[0])
+        kept = there.any(axis=0)
+        if not kept.size or kept.mean() < _LEAST_USABLE:
+            return {}
+        totals = np.where(there, areas, 0.0).sum(axis=1)[:, kept]
+        roc, pr = totals / there.sum(axis=0)[kept]
+        return {"roc_auc": interval(roc), "pr_auc": interval(pr)}
+
+
+def tag_draws(scores: Sequence[Floats], labels: Flags, artists: Sequence[str]) -> TagDraws:
+    """Draw artists, and measure each tag's areas under each draw.
 
     Args:
-        scores, labels: (tracks, tags).
+        scores: (tracks, tags), of one model or of one a seed, whose areas are averaged.
+        labels: (tracks, tags).
         artists: of each track.
     """
     positives = labels.sum(axis=0)
     usable = np.flatnonzero((positives > 0) & (positives < len(labels)))
-    if not len(usable):
-        return {}
     weights = artist_weights(artists, draws_for(len(labels), len(usable)))
-    totals, counts = np.zeros((2, len(weights))), np.zeros(len(weights))
-    at_once = max(1, _VALUES_AT_ONCE // len(labels))
-    for tag in usable:
+    areas = np.zeros((2, len(usable), len(weights)))
+    at_once = max(1, _VALUES_AT_ONCE // max(1, len(labels)))
+    for row, tag in enumerate(usable):
         for start in range(0, len(weights), at_once):
             some = slice(start, start + at_once)
-            areas = np.stack(weighted_areas(scores[:, tag], labels[:, tag], weights[some]))
-            there = ~np.isnan(areas[0])
-            totals[:, some] += np.where(there, areas, 0.0)
-            counts[some] += there
-    kept = counts > 0
-    roc, pr = totals[:, kept] / counts[kept]
-    return {"roc_auc": interval(roc), "pr_auc": interval(pr)}
+            for of_seed in scores:
+                found = weighted_areas(of_seed[:, tag], labels[:, tag], weights[some])
+                areas[:, row, some] += np.stack(found)
+    return TagDraws(usable, areas / len(scores))
+
+
+def share_interval(hits: Flags | Floats, artists: Sequence[str]) -> list[float]:
+    """The interval of the mean of `hits` (tracks,)."""
+    weights = artist_weights(artists, DRAWS)
+    return interval(weights @ hits.astype(np.float64) / weights.sum(axis=1))
 
 
 def ranking_intervals(
@@ -119,9 +150,17 @@ def interval(values: Floats) -> list[float]:
     return [float(low), float(high)]
 
 
-def shown(value: float, intervals: Mapping[str, Sequence[float]], name: str, digits: int = 3) -> str:
-    """A figure with its interval, for people."""
+def shown(
+    value: float,
+    intervals: Mapping[str, Sequence[float]],
+    name: str,
+    digits: int = 3,
+    *,
+    spread: float | None = None,
+) -> str:
+    """A figure, its standard deviation over seeds where there are several, and its interval, for people."""
+    told = f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
     if name not in intervals:
-        return f"{value:.{digits}f}"
+        return told
     low, high = intervals[name]
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{told} [{low:.{digits}f}, {high:.{digits}f}]"

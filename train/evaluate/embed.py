@@ -26,11 +26,6 @@ Vectors = npt.NDArray[np.float32]
 CROPS_AT_ONCE = 64
 
 
-def unwatched(more: int, total: int) -> None:
-    """Tell nobody how far it came."""
-    del more, total
-
-
 class Embedder:
     """A run's best weights, ready to embed tracks and texts.
 

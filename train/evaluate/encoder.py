@@ -15,11 +15,12 @@ from train.data.dataset import Dataset
 from train.data.loader import ahead
 from train.data.reader import ClipReader, covering_crops
 from train.data.text import labels_of
-from train.evaluate.bootstrap import tagging_intervals
+from train.evaluate.asked import Asked
 from train.evaluate.embed import CROPS_AT_ONCE, check_feature
-from train.evaluate.figures import Heard, probes, tracks_of
+from train.evaluate.figures import Groups, Heard, probes, tracks_of
+from train.evaluate.met import Met
 from train.evaluate.retrieval import pairs_metrics
-from train.evaluate.tagging import tagging_metrics
+from train.evaluate.tagging import Vocabulary, tagging_metrics
 from train.loop.devices import on_cuda, set_up_torch
 from train.loop.setup import kept_of, trained_network
 from train.models.network import Network
@@ -34,48 +35,60 @@ Vectors = npt.NDArray[np.float32]
 class _Measured:
     """A run's network beside a dataset: the test tracks that have a clip."""
 
-    def __init__(self, run: Run, data: str) -> None:
+    def __init__(self, run: Run, data: str, asked: Asked) -> None:
         recipe = run.recipe()
         assert isinstance(recipe, WavesRecipe)
-        self.recipe = recipe
+        self.run, self.recipe, self.asked = run, recipe, asked
+        self.section = asked.section(recipe.data)
         self.dataset = Dataset(data)
-        self.reader = self.dataset.reader(recipe.data.feature)
+        self.reader = self.dataset.reader(self.section.feature)
         check_feature(run, self.dataset, self.reader)
-        self.tracks, self.without = tracks_of(self.dataset, recipe.data, self.reader.clips)
-        self.splits = self.dataset.split_of(recipe.data.scheme, recipe.data.fold)
+        self.tracks, self.without = tracks_of(self.dataset, self.section, self.reader.clips)
+        self.splits = self.dataset.split_of(self.section.scheme, self.section.fold)
+        self.met = Met(run, recipe.data)
         set_up_torch(recipe.machine, 1)
         self.device = torch.device("cuda" if on_cuda(recipe.machine) else "cpu")
         self.network: Network = trained_network(run, recipe).to(self.device).eval()
 
-    def told(self, notes: list[str], **figures: Any) -> dict[str, Any]:
+    def told(self, notes: list[str], figures: dict[str, Any]) -> dict[str, Any]:
         """As `metrics.json` holds it."""
-        own = self.dataset.identity(self.recipe.data.feature, self.reader.spec)
-        return {
-            "split": "+".join(self.recipe.data.test),
+        own = self.dataset.identity(self.section.feature, self.reader.spec)
+        found = {
+            "task": self.recipe.task,
+            "split": "+".join(self.section.test),
+            "scheme": self.section.scheme,
+            "fold": self.section.fold,
             "data": {key: own[key] for key in ("name", "manifest")},
             "tracks": len(self.tracks),
             "tracks_without_clip": self.without,
             "retrieval": None,
             "tagging": None,
+            "trained_on": self.met.shared(self.dataset, self.tracks),
             **figures,
+            **(self._probed(notes) if self.asked.probing else {}),
             "notes": notes,
         }
+        if found["trained_on"] is None:
+            notes.append("Whether its artists were trained on is not known: the run's dataset is not at hand.")
+        return found
 
-    def crops(
-        self,
-        tracks: Sequence[str],
-        model: Callable[[Tensor], Tensor],
-        overlap: float,
-        advance: Callable[[int, int], None],
-    ) -> list[Vectors]:
+    def crops(self, tracks: Sequence[str], model: Callable[[Tensor], Tensor], overlap: float) -> list[Vectors]:
         """What a model gives for the crops that cover each track, (crops, D) a track."""
         samples, machine = self.recipe.data.samples, self.recipe.machine
-        found = over_crops(self.reader, tracks, samples, overlap, model, self.device, machine)
         rows = []
-        for row in found:
+        for row in over_crops(self.reader, tracks, samples, overlap, model, self.device, machine):
             rows.append(row)
-            advance(1, len(tracks))
+            self.asked.embedded(1, len(tracks))
         return rows
+
+    def _probed(self, notes: list[str]) -> dict[str, Any]:
+        section = self.section
+        learnt = {*section.train, *section.valid, *section.test}
+        tracks = sorted(track for track in self.reader.clips if self.splits.get(track) in learnt)
+        crops = self.crops(tracks, cast(nn.Module, self.network.audio), 0.0)
+        vectors = np.stack([rows.mean(axis=0) for rows in crops])
+        heard = Heard(self.dataset, section, self.splits, {t: row for row, t in enumerate(tracks)}, vectors, notes)
+        return probes(heard, Groups(self.asked.groups), self.asked.percents, self.asked.trained)
 
 
 def over_crops(
@@ -116,77 +129,54 @@ def over_crops(
                 wanted = next(upcoming, None)
 
 
-def measure_tagger(
-    run: Run, data: str, advance: Callable[[int, int], None], *, probing: bool = False
-) -> dict[str, Any]:
+def measure_tagger(run: Run, data: str, asked: Asked) -> dict[str, Any]:
     """Macro averages over the tags, a track's score being the mean probability over its crops (VCMR 4.2).
 
     Raises:
         UsageError: no trained run, no test tracks, or another feature than the run's.
         DataError: damaged files.
     """
-    found = _Measured(run, data)
+    found = _Measured(run, data, asked)
     recipe = cast(TaggingRecipe, found.recipe)
     network = cast(Tagger, found.network)
     tags = tags_of(kept_of(run, recipe))
-    texts, notes = found.dataset.texts, []
+    texts, notes = found.dataset.texts, list[str]()
     tracks = [track for track in found.tracks if track in texts and texts[track].tags]
     figures: dict[str, Any] = {}
     if tracks:
-        crops = found.crops(tracks, lambda waves: network.logits(waves).sigmoid(), recipe.data.overlap, advance)
+        crops = found.crops(tracks, lambda waves: network.logits(waves).sigmoid(), recipe.data.overlap)
         scores = np.stack([rows.mean(axis=0) for rows in crops])
         sources = [texts[track] for track in tracks]
         labels = labels_of(sources, {tag: column for column, tag in enumerate(tags)})
-        known = (
-            found.dataset.read(TAGS, ["tag", "category"])
-            if found.dataset.has(TAGS)
-            else {"tag": [], "category": []}
-        )
-        categories = dict(zip(known["tag"], known["category"], strict=True))
         artists = [source.artist_id or source.track_id for source in sources]
-        figures["tagging"] = {
-            **tagging_metrics(scores, labels, [categories.get(tag) or "other" for tag in tags]),
-            "intervals": tagging_intervals(scores, labels, artists),
-            "by_tag": by_tag(scores, labels, tags),
-        }
+        figures["tagging"] = tagging_metrics([scores], labels, _vocabulary(found, tags), artists)
         new = {tag for source in sources for tag in source.tags} - set(tags)
         if new:
             notes.append(f"{len(new)} tags of the test tracks are on no train track and are not told.")
     else:
         notes.append("The test tracks have no tags, so tagging is not measured.")
-    if probing:
-        figures["probes"] = _probed(found, notes, advance)
-    return found.told(notes, **figures)
+    return found.told(notes, figures)
 
 
-def by_tag(scores: Vectors, labels: npt.NDArray[np.bool_], tags: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Both areas of each tag that can be measured (VCMR Fig. 2)."""
-    found = {}
-    for column, tag in enumerate(tags):
-        own = slice(column, column + 1)
-        one = tagging_metrics(scores[:, own], labels[:, own], [""])
-        if one["tags"]:
-            found[tag] = {
-                "roc_auc": one["roc_auc"],
-                "pr_auc": one["pr_auc"],
-                "tracks": int(labels[:, column].sum()),
-            }
-    return found
+def _vocabulary(found: _Measured, tags: Sequence[str]) -> Vocabulary:
+    """The run's tags, with what the dataset says of them."""
+    known = found.dataset.read(TAGS, ["tag", "category", "n_tracks"]) if found.dataset.has(TAGS) else None
+    rows = zip(known["tag"], known["category"], known["n_tracks"], strict=True) if known else ()
+    about = {tag: (category or "other", count) for tag, category, count in rows}
+    categories, counts = zip(*(about.get(tag, ("other", 0)) for tag in tags), strict=True)
+    return Vocabulary(tuple(tags), categories, Groups(found.asked.groups).columns(list(tags), list(counts)))
 
 
-def measure_encoder(
-    run: Run, data: str, advance: Callable[[int, int], None], *, probing: bool = False
-) -> dict[str, Any]:
+def measure_encoder(run: Run, data: str, asked: Asked) -> dict[str, Any]:
     """How well the first crop of a test track finds its last among all tracks', by the encoder's features.
 
     Raises:
         UsageError: no trained run, no test tracks, or another feature than the run's.
         DataError: damaged files.
     """
-    found = _Measured(run, data)
+    found = _Measured(run, data, asked)
     notes: list[str] = []
-    audio = cast(nn.Module, found.network.audio)
-    crops = found.crops(found.tracks, audio, 0.0, advance)
+    crops = found.crops(found.tracks, cast(nn.Module, found.network.audio), 0.0)
     apart = [(track, rows) for track, rows in zip(found.tracks, crops, strict=True) if len(rows) > 1]
     figures: dict[str, Any] = {}
     if len(apart) > 1:
@@ -203,19 +193,7 @@ def measure_encoder(
         )
     else:
         notes.append("Fewer than 2 test tracks are longer than a crop, so nothing is retrieved.")
-    if probing:
-        figures["probes"] = _probed(found, notes, advance)
-    return found.told(notes, **figures)
-
-
-def _probed(found: _Measured, notes: list[str], advance: Callable[[int, int], None]) -> dict[str, Any] | None:
-    section = found.recipe.data
-    learnt = {*section.train, *section.valid, *section.test}
-    tracks = sorted(track for track in found.reader.clips if found.splits.get(track) in learnt)
-    crops = found.crops(tracks, cast(nn.Module, found.network.audio), 0.0, advance)
-    vectors = np.stack([rows.mean(axis=0) for rows in crops])
-    rows = {track: row for row, track in enumerate(tracks)}
-    return probes(Heard(found.dataset, section, found.splits, rows, vectors, notes))
+    return found.told(notes, figures)
 
 
 def unit(rows: Vectors) -> Vectors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,17 @@ from train.data.dataset import Dataset
 from train.data.reader import ClipReader
 from train.data.vocabulary import unknown_only
 from train.evaluate.annotated import best_f1_thresholds, overlap_scores
-from train.evaluate.embed import Embedder, Vectors, check_feature, unwatched
-from train.evaluate.figures import Heard, probes, retrieval, tracks_of, zero_shot
+from train.evaluate.asked import Asked
+from train.evaluate.embed import Embedder, Vectors, check_feature
+from train.evaluate.examples import about, answered, chosen_queries
+from train.evaluate.figures import Groups, Heard, Pairs, fixed_pairs, probes, retrieval, tracks_of, zero_shot
+from train.evaluate.met import Met
+from train.evaluate.recorded import is_own
+from train.evaluate.space import Space, space_of, write_space
 from train.models.texts.words import SPECIAL
-from train.run import Run
+from train.run import SPACE, Run
+
+SPACE_TRACKS = 1000
 
 
 @dataclass(frozen=True)
@@ -78,43 +84,88 @@ def _annotator(dataset: Dataset, reader: ClipReader, embedder: Embedder, notes: 
     return Annotator(embedder, tags, centroids, thresholds)
 
 
-def measure(
-    run: Run, data: str, advance: Callable[[int, int], None] = unwatched, *, probing: bool = False
-) -> dict[str, Any]:
-    """Measure a run on a dataset; the result is what `metrics.json` holds.
+def measure(run: Run, data: str, asked: Asked) -> dict[str, Any]:
+    """Measure a run on a dataset, in the words of `metrics.json`.
+
+    On the run's own dataset, RUN/space.parquet is written as well.
 
     Args:
         run: a trained run.
         data: the dataset directory.
-        advance: told of tracks embedded (more, in all).
-        probing: train probes on the train split's embeddings as well.
 
     Raises:
         UsageError: no trained run, no test tracks, or another feature than the run's.
         DataError: damaged files.
     """
     embedder = Embedder(run)
-    section = embedder.recipe.data
+    own = embedder.recipe.data
+    section = asked.section(own)
     dataset = Dataset(data)
     reader = dataset.reader(section.feature)
     check_feature(run, dataset, reader)
-    tracks, without = tracks_of(dataset, section, reader.clips)
+    tested, without = tracks_of(dataset, section, reader.clips)
     splits = dataset.split_of(section.scheme, section.fold)
-    measured = len(tracks)
-    if probing:
+    tracks = tested
+    if asked.probing:
         learnt = {*section.train, *section.valid, *section.test}
         tracks = sorted(track for track in reader.clips if splits.get(track) in learnt)
-    vectors = embedder.tracks(reader, tracks, lambda more: advance(more, len(tracks)))
+    vectors = embedder.tracks(reader, tracks, lambda more: asked.embedded(more, len(tracks)))
     notes: list[str] = []
     heard = Heard(dataset, section, splits, {track: row for row, track in enumerate(tracks)}, vectors, notes)
     words = _annotator(dataset, reader, embedder, notes) if embedder.knows_tags_only else Words(embedder)
-    return {
+    met = Met(run, own)
+    groups = Groups(asked.groups, met.tags())
+    pairs = fixed_pairs(heard, reader.clips)
+    identity = {key: dataset.identity(section.feature, reader.spec)[key] for key in ("name", "manifest")}
+    found = {
+        "task": embedder.recipe.task,
         "split": "+".join(section.test),
-        "data": {key: dataset.identity(section.feature, reader.spec)[key] for key in ("name", "manifest")},
-        "tracks": measured,
+        "scheme": section.scheme,
+        "fold": section.fold,
+        "data": identity,
+        "tracks": len(tested),
         "tracks_without_clip": without,
-        "retrieval": retrieval(heard, words, reader.clips),
-        "tagging": zero_shot(heard, words),
-        **({"probes": probes(heard)} if probing else {}),
+        "retrieval": retrieval(heard, words, pairs),
+        "tagging": zero_shot(heard, words, groups),
+        "trained_on": met.shared(dataset, tested),
+        **(probes(heard, groups, asked.percents, asked.trained) if asked.probing else {}),
         "notes": notes,
     }
+    if groups.seen is None:
+        notes.append("Which tags were seen in training is not known: the run does not say.")
+    if found["trained_on"] is None:
+        notes.append("Whether its artists were trained on is not known: the run's dataset is not at hand.")
+    tags = [(row["tag"], row["category"]) for row in (found["tagging"] or {"by_tag": []})["by_tag"]]
+    found["examples"] = _examples(heard, words, found["tagging"], pairs, tested)
+    if is_own(run, found):
+        write_space(run.store, SPACE, _space(heard, words, pairs or Pairs([], [], 0, 0), tags))
+    return found
+
+
+def _examples(
+    heard: Heard, words: Words, tagging: dict[str, Any] | None, pairs: Pairs | None, tested: list[str]
+) -> list[dict[str, Any]]:
+    by_tag = tagging["by_tag"] if tagging else []
+    texts = heard.dataset.texts
+    of_tag = {
+        row["tag"]: frozenset(t for t in tested if t in texts and row["tag"] in texts[t].tags) for row in by_tag
+    }
+    captions, tracks = (pairs.captions, pairs.tracks) if pairs else ([], [])
+    queries = chosen_queries(by_tag, of_tag, captions, tracks)
+    audio = heard.of(tested)
+    scores = np.zeros((len(queries), len(tested)), np.float32)
+    for row, query in enumerate(queries):
+        if query.kind == "caption":
+            scores[row] = words.pair_scores([query.text], audio, tested)[0]
+        else:
+            scores[row] = audio @ words.texts([query.text])[0]
+    return answered(queries, scores, tested, about(heard.dataset, tested))
+
+
+def _space(heard: Heard, words: Words, pairs: Pairs, tags: list[tuple[str, str]]) -> Space:
+    captions = [] if isinstance(words, Annotator) else sorted(set(pairs.captions))
+    names, categories = [tag for tag, _ in tags], [category for _, category in tags]
+    audio = sorted(set(pairs.tracks)) or heard.tagged(heard.section.test)[:SPACE_TRACKS]
+    return space_of(
+        (audio, heard.of(audio)), (captions, words.texts(captions)), (names, categories, words.texts(names))
+    )

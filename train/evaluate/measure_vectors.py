@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from schemas.errors import UsageError
 from train.data.dataset import Dataset
-from train.evaluate.figures import Heard, Vectors, probes, retrieval, tracks_of, zero_shot
+from train.evaluate.asked import Asked
+from train.evaluate.figures import Groups, Heard, Vectors, fixed_pairs, probes, retrieval, tracks_of, zero_shot
 from train.evaluate.vector_file import read_vectors
 from train.recipe import DataSection
 
@@ -34,8 +35,13 @@ class Said:
         return self.texts(captions) @ audio.T
 
 
-def measure_vectors(data: str, embeddings: str, texts: str | None = None) -> dict[str, Any]:
-    """Measure embeddings of a dataset's tracks on its default scheme.
+def measure_vectors(
+    data: str,
+    embeddings: str,
+    texts: str | None = None,
+    asked: Asked = Asked(),  # noqa: B008 - frozen
+) -> dict[str, Any]:
+    """Measure embeddings of a dataset's tracks.
 
     Probes are trained on them; with vectors of the tags and captions, tagging and retrieval are measured as well.
 
@@ -43,12 +49,14 @@ def measure_vectors(data: str, embeddings: str, texts: str | None = None) -> dic
         data: the dataset directory.
         embeddings: Parquet: track_id, vector.
         texts: Parquet: text, vector, of the same space.
+        asked: the scheme (default by default), groups of tags, and parts of the labels.
 
     Raises:
         UsageError: a file that is not of this form, or has none of the test tracks, or lacks a caption.
         DataError: damaged files of the dataset.
     """
-    dataset, section = Dataset(data), DataSection()
+    dataset = Dataset(data)
+    section = DataSection(scheme=asked.scheme or "default", fold=asked.fold or 0)
     track_ids, vectors = read_vectors(embeddings, "track_id")
     rows = {track: row for row, track in enumerate(track_ids)}
     tracks, without = tracks_of(dataset, section, rows)
@@ -66,20 +74,25 @@ def measure_vectors(data: str, embeddings: str, texts: str | None = None) -> dic
                 f"{texts}: vectors of {said_vectors.shape[1]} numbers; those of the tracks have {vectors.shape[1]}"
             )
         sayer = Said({text: row for row, text in enumerate(said)}, said_vectors)
-        found = {"retrieval": _retrieval(heard, sayer, rows, texts), "tagging": zero_shot(heard, sayer)}
+        found = {
+            "retrieval": _retrieval(heard, sayer, rows, texts),
+            "tagging": zero_shot(heard, sayer, Groups(asked.groups)),
+        }
     return {
         "split": "+".join(section.test),
+        "scheme": section.scheme,
+        "fold": section.fold,
         "data": {"name": dataset.receipt.name, "manifest": dataset.receipt.manifest},
         "tracks": len(tracks),
         "tracks_without_clip": without,
         **found,
-        "probes": probes(heard),
+        **probes(heard, Groups(asked.groups), asked.percents, asked.trained),
         "notes": notes,
     }
 
 
 def _retrieval(heard: Heard, sayer: Said, rows: dict[str, int], texts: str) -> dict[str, Any] | None:
     try:
-        return retrieval(heard, sayer, rows)
+        return retrieval(heard, sayer, fixed_pairs(heard, rows))
     except KeyError as error:
         raise UsageError(f"{texts}: has no vector of the caption {error.args[0]!r} of pairs.parquet") from error

@@ -1,13 +1,16 @@
-"""Zero-shot tagging: how well the distance to a tag's text tells the tracks that have the tag."""
+"""Tagging: how well scores tell the tracks that have a tag from those that have not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
+
+from train.evaluate.bootstrap import share_interval, tag_draws
 
 Floats = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
@@ -39,42 +42,108 @@ def pr_auc(scores: Floats, labels: Flags) -> float:
     return float((np.diff(np.r_[0, found]) * precision).sum() / hits[-1])
 
 
-def tagging_metrics(scores: Floats, labels: Flags, categories: Sequence[str]) -> dict[str, Any]:
-    """Macro averages over tags, in all and by category.
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tags that are measured, a column each.
+
+    Attributes:
+        tags, categories: of each column.
+        groups: columns that are averaged by themselves as well, by the group's name.
+    """
+
+    tags: tuple[str, ...]
+    categories: tuple[str, ...]
+    groups: Mapping[str, Collection[int]] = field(default_factory=dict)
+
+
+def tagging_metrics(
+    scores: Sequence[Floats], labels: Flags, vocabulary: Vocabulary, artists: Sequence[str]
+) -> dict[str, Any]:
+    """Macro averages over tags, in all, by category and by group, and tag by tag; intervals over artists.
 
     Tags that no track or every track has are left out of the averages, and counted.
 
     Args:
-        scores: (tracks, tags).
+        scores: (tracks, tags), of one model or of one a seed; figures are the means over seeds.
         labels: bool (tracks, tags).
-        categories: of each tag.
+        vocabulary: of the columns.
+        artists: of each track.
 
     Returns:
         `roc_auc` and `pr_auc` (null when no tag is left), `pr_auc_chance` (the mean share of positives, which a
-        random score earns), `tags`, `tags_without_positives`, `tags_without_negatives`, `tracks`, `by_category`.
+        random score earns), `tags`, `intervals`; `tags_without_positives`, `tags_without_negatives`, `tracks`;
+        `by_category` and `by_group` with the same figures by name; `by_tag`, rows of `tag`, `category`, `tracks`
+        with it, areas and intervals, in the order of the columns; `accuracy`, where every track has one tag and
+        so a task of classes: the share of tracks whose own tag scores above all others.
     """
     positives = labels.sum(axis=0)
-    usable = np.flatnonzero((positives > 0) & (positives < len(labels)))
-    by_tag = {
-        int(tag): (roc_auc(scores[:, tag], labels[:, tag]), pr_auc(scores[:, tag], labels[:, tag]))
-        for tag in usable
+    draws = tag_draws(scores, labels, artists)
+    areas = {
+        int(tag): np.mean(
+            [(roc_auc(one[:, tag], labels[:, tag]), pr_auc(one[:, tag], labels[:, tag])) for one in scores], axis=0
+        )
+        for tag in draws.tags
     }
 
-    def averaged(tags: Sequence[int]) -> dict[str, Any]:
+    def averaged(columns: Collection[int]) -> dict[str, Any]:
+        tags = [tag for tag in columns if tag in areas]
+        roc, pr = np.mean([areas[tag] for tag in tags], axis=0).tolist() if tags else (None, None)
         return {
-            "roc_auc": float(np.mean([by_tag[tag][0] for tag in tags])) if tags else None,
-            "pr_auc": float(np.mean([by_tag[tag][1] for tag in tags])) if tags else None,
+            "roc_auc": roc,
+            "pr_auc": pr,
+            "pr_auc_chance": float(positives[tags].mean() / len(labels)) if tags else None,
             "tags": len(tags),
+            "intervals": draws.of(tags),
         }
 
-    grouped: dict[str, list[int]] = {}
-    for tag in by_tag:
-        grouped.setdefault(categories[tag], []).append(tag)
+    by_category: dict[str, list[int]] = {}
+    for tag in areas:
+        by_category.setdefault(vocabulary.categories[tag], []).append(tag)
     return {
-        **averaged(list(by_tag)),
-        "pr_auc_chance": float(positives[usable].mean() / len(labels)) if len(usable) else None,
+        **averaged(list(areas)),
         "tags_without_positives": int((positives == 0).sum()),
         "tags_without_negatives": int((positives == len(labels)).sum()) if len(labels) else 0,
         "tracks": len(labels),
-        "by_category": {name: averaged(tags) for name, tags in sorted(grouped.items())},
+        "by_category": {name: averaged(tags) for name, tags in sorted(by_category.items())},
+        "by_group": {name: averaged(columns) for name, columns in vocabulary.groups.items() if columns},
+        "by_tag": [
+            {
+                "tag": vocabulary.tags[tag],
+                "category": vocabulary.categories[tag],
+                "tracks": int(positives[tag]),
+                "roc_auc": float(found[0]),
+                "pr_auc": float(found[1]),
+                "intervals": draws.of([tag]),
+            }
+            for tag, found in areas.items()
+        ],
+        **_accuracy(scores, labels, artists),
+    }
+
+
+def measurable(labels: Flags) -> npt.NDArray[np.intp]:
+    """The tags, by column, that some tracks have and some have not."""
+    positives = labels.sum(axis=0)
+    return np.flatnonzero((positives > 0) & (positives < len(labels)))
+
+
+def macro_areas(scores: Floats, labels: Flags) -> dict[str, float]:
+    """The means of `roc_auc` and `pr_auc` over the measurable tags, of which there must be one."""
+    pairs = [(scores[:, tag], labels[:, tag]) for tag in measurable(labels)]
+    return {
+        "roc_auc": float(np.mean([roc_auc(*pair) for pair in pairs])),
+        "pr_auc": float(np.mean([pr_auc(*pair) for pair in pairs])),
+    }
+
+
+def _accuracy(scores: Sequence[Floats], labels: Flags, artists: Sequence[str]) -> dict[str, Any]:
+    """Of tracks of one tag each; a tie with another tag counts against the model."""
+    if labels.shape[1] < 2 or not len(labels) or not (labels.sum(axis=1) == 1).all():
+        return {}
+    rights = [one[labels] > np.where(labels, -np.inf, one).max(axis=1) for one in scores]
+    hits = np.mean(rights, axis=0)
+    return {
+        "accuracy": float(hits.mean()),
+        "accuracy_chance": 1 / labels.shape[1],
+        "accuracy_interval": share_interval(hits, artists),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from train.data.batches import Batch, Batches
 from train.data.order import EpochOrder
 from train.data.reader import Array
 from train.data.statistics import by_dimension, mean_and_std
+from train.evaluate.asked import Asked
 from train.models.network import Network, Tensors
 from train.models.video_lstm import VideoLstm, projector
 from train.objectives.base import Pairs
@@ -251,8 +252,8 @@ def restored(run: Run, recipe: AudioVideoRecipe, kept: Kept) -> Network:
     return network
 
 
-def measured(run: Run, data: str, advance: Callable[[int, int], None], *, probing: bool) -> dict[str, Any]:
+def measured(run: Run, data: str, asked: Asked) -> dict[str, Any]:
     """See `train.tasks.base.Task.measured`."""
     from train.evaluate.encoder import measure_encoder
 
-    return measure_encoder(run, data, advance, probing=probing)
+    return measure_encoder(run, data, asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -18,6 +18,7 @@ from train.data.batches import Batch, Batches
 from train.data.order import EpochOrder
 from train.data.reader import Array
 from train.data.statistics import mean_and_std
+from train.evaluate.asked import Asked
 from train.models.audios.sample_cnn import scaled
 from train.models.network import Network, Tensors
 from train.models.video_lstm import projector
@@ -231,8 +232,8 @@ def restored(run: Run, recipe: AudioViewsRecipe, kept: Kept) -> Network:
     return _network(recipe, spec["shape"], _chain(recipe, spec["shape"], spec["hop_s"]))
 
 
-def measured(run: Run, data: str, advance: Callable[[int, int], None], *, probing: bool) -> dict[str, Any]:
+def measured(run: Run, data: str, asked: Asked) -> dict[str, Any]:
     """See `train.tasks.base.Task.measured`."""
     from train.evaluate.encoder import measure_encoder
 
-    return measure_encoder(run, data, advance, probing=probing)
+    return measure_encoder(run, data, asked)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from train.data.batches import Batches
+from train.evaluate.asked import Asked
 from train.models.network import Network
 from train.recipe import Recipe
 from train.run import Run
@@ -91,7 +92,5 @@ class Task(Protocol):
     def restored(self, run: Run, recipe: Any, kept: Kept, /) -> Network:
         """The run's network, its weights still to be loaded; needs neither dataset nor hub."""
 
-    def measured(
-        self, run: Run, data: str, advance: Callable[[int, int], None], /, *, probing: bool
-    ) -> dict[str, Any]:
+    def measured(self, run: Run, data: str, asked: Asked, /) -> dict[str, Any]:
         """What `tracklore evaluate` tells of a run on a dataset, as `metrics.json` holds it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -19,18 +19,18 @@ from train.data.order import EpochOrder
 from train.data.reader import Array
 from train.data.statistics import mean_and_std
 from train.data.text import labels_of
-from train.evaluate.tagging import tagging_metrics
+from train.evaluate.asked import Asked
+from train.evaluate.tagging import macro_areas, measurable
 from train.models.network import Network, Tensors
 from train.objectives.base import Pairs
 from train.recipe import ObjectiveSection
-from train.run import Run, json_text
+from train.run import TRAIN_TAGS, Run, json_text
 from train.tasks.base import Kept, Material
 from train.tasks.waves.material import Heard, Item, open_heard
 from train.tasks.waves.network import audio_encoder, freeze, objective_of, spec_of, start, start_digest
 from train.tasks.waves.recipe import AudioModel, StartSection, WavesData, WavesRecipe
 
-TAGS_FILE = "tags.json"
-KEPT = (TAGS_FILE,)
+KEPT = (TRAIN_TAGS,)
 
 
 class TaggingData(WavesData):
@@ -180,7 +180,7 @@ class TaggingMaterial(Material):
 
         network = _network(self.recipe, self.heard.sound.spec.shape, len(self.tags), statistics)
         start(network, network.audio, self.recipe.start)
-        return network, {TAGS_FILE: json_text({"tags": list(self.tags)})}
+        return network, {TRAIN_TAGS: json_text({"tags": list(self.tags)})}
 
     def batches(self, kept: Kept) -> tuple[Batches, Batches]:
         """See `Material.batches`."""
@@ -199,8 +199,7 @@ class TaggingMaterial(Material):
     def figures(self, sides: Sequence[Tensor]) -> dict[str, float]:
         """Macro averages over the tags, of one crop a track."""
         labels = Labelled(self.heard, self.heard.valid, self.tags, 0).labels(self.heard.valid)
-        found = tagging_metrics(sides[0].cpu().numpy(), labels, [""] * len(self.tags))
-        return {name: found[name] for name in ("roc_auc", "pr_auc") if found[name] is not None}
+        return macro_areas(sides[0].cpu().numpy(), labels) if len(measurable(labels)) else {}
 
 
 def tags_of(kept: Kept) -> tuple[str, ...]:
@@ -210,9 +209,9 @@ def tags_of(kept: Kept) -> tuple[str, ...]:
         DataError: the file is damaged.
     """
     try:
-        return tuple(str(tag) for tag in json.loads(kept[TAGS_FILE])["tags"])
+        return tuple(str(tag) for tag in json.loads(kept[TRAIN_TAGS])["tags"])
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{TAGS_FILE}: is damaged ({error}); train again") from error
+        raise DataError(f"{TRAIN_TAGS}: is damaged ({error}); train again") from error
 
 
 def _network(recipe: TaggingRecipe, shape: tuple[int, ...], tags: int, statistics: Any = None) -> Tagger:
@@ -240,8 +239,8 @@ def restored(run: Run, recipe: TaggingRecipe, kept: Kept) -> Network:
     return network
 
 
-def measured(run: Run, data: str, advance: Callable[[int, int], None], *, probing: bool) -> dict[str, Any]:
+def measured(run: Run, data: str, asked: Asked) -> dict[str, Any]:
     """See `train.tasks.base.Task.measured`."""
     from train.evaluate.encoder import measure_tagger
 
-    return measure_tagger(run, data, advance, probing=probing)
+    return measure_tagger(run, data, asked)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from train.evaluate.asked import Asked
 from train.models.network import Network
 from train.run import Run
 from train.tasks.base import Kept
@@ -28,8 +28,8 @@ def restored(run: Run, recipe: TextAudioRecipe, kept: Kept) -> Network:
     return restored_network(run, recipe, kept)[0]
 
 
-def measured(run: Run, data: str, advance: Callable[[int, int], None], *, probing: bool) -> dict[str, Any]:
+def measured(run: Run, data: str, asked: Asked) -> dict[str, Any]:
     """See `train.tasks.base.Task.measured`."""
     from train.evaluate.measure import measure
 
-    return measure(run, data, advance, probing=probing)
+    return measure(run, data, asked)

@@ -19,7 +19,7 @@ from train.data.statistics import mean_and_std
 from train.data.text import TextSource, draw_text, labels_of
 from train.data.vocabulary import prepared
 from train.evaluate.retrieval import rankings
-from train.evaluate.tagging import tagging_metrics
+from train.evaluate.tagging import macro_areas, measurable
 from train.models.audios import Heard
 from train.models.network import Network
 from train.models.texts import Words, text_module
@@ -91,7 +91,7 @@ class TextAudioMaterial(Material):
             return mean_and_std(self.reader, self.train.track_ids, seed=recipe.training.seed)
 
         heard = Heard(recipe.data.crop_frames, self.reader.spec.shape, statistics)
-        return made_network(recipe, heard, made.encoder), kept_files(made.tokenizer, made.config)
+        return made_network(recipe, heard, made.encoder), kept_files(made.tokenizer, made.config, self.vocabulary)
 
     def _words(self) -> Words:
         separator, sources = self.recipe.text.separator, self.train.sources
@@ -120,8 +120,7 @@ class TextAudioMaterial(Material):
         sources = self.valid.sources
         if self.recipe.text.representation == "vocabulary":
             labels = labels_of(sources, {tag: column for column, tag in enumerate(self.vocabulary)})
-            found = tagging_metrics(audio @ text.T, labels, [""] * len(self.vocabulary))["roc_auc"]
-            return {"roc_auc": 0.5 if found is None else found}
+            return {"roc_auc": macro_areas(audio @ text.T, labels)["roc_auc"] if len(measurable(labels)) else 0.5}
         recipe, seed = self.recipe.text, self.recipe.training.seed
         texts = (
             draw_text(source, recipe.representation, seed=seed, epoch=VALIDATION_EPOCH, separator=recipe.separator)

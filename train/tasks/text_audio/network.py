@@ -17,11 +17,11 @@ from train.models.network import Network, Tensors
 from train.models.texts import text_module
 from train.objectives import objective_module
 from train.objectives.base import Pairs
-from train.run import DATA, TEXT_CONFIG, TOKENIZER, Run, json_text
+from train.run import DATA, TEXT_CONFIG, TOKENIZER, TRAIN_TAGS, Run, json_text
 from train.tasks.base import Kept
 from train.tasks.text_audio.recipe import TextAudioRecipe
 
-KEPT = (TOKENIZER, TEXT_CONFIG)
+KEPT = (TOKENIZER, TEXT_CONFIG, TRAIN_TAGS)
 
 
 class TextAudioNetwork(Network):
@@ -103,11 +103,12 @@ def made_network(recipe: TextAudioRecipe, heard: Heard, text: Any) -> TextAudioN
     return TextAudioNetwork(encoder, text, objective, recipe.model.embedding, shares_texts=shares)
 
 
-def kept_files(tokenizer: Tokenizer, config: dict[str, Any]) -> Kept:
-    """What `restored_network` needs."""
+def kept_files(tokenizer: Tokenizer, config: dict[str, Any], tags: Sequence[str]) -> Kept:
+    """What `restored_network` needs, and the tags trained on, of which other datasets may have some."""
     return {
         TOKENIZER: json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False) + "\n",
         TEXT_CONFIG: json_text(config),
+        TRAIN_TAGS: json_text({"tags": list(tags)}),
     }
 
 

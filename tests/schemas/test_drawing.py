@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pytest
 
 from pipelines.report.charts import curves, durations, split_dots, tag_bars
-from pipelines.report.figures import colour, draw
+from schemas.page.drawing import colour, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

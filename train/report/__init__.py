@@ -1,0 +1,1 @@
+"""The page of a run: a view of what its directory holds."""
