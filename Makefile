@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 
-.PHONY: demo test lint bench ci clean
+.PHONY: demo test faults lint bench ci clean
 
 # The stamp is newer than what it was made from, so a second call starts at once.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -25,7 +25,14 @@ demo: $(VENV)/.installed
 TEST_PROCESSES ?= 2
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --ignore tests/faults
+
+# How many of a hundred planted faults are run: builds that are killed, starved or lied to must end in the right bytes
+# or say why not. Counts are printed, and written to faults.json.
+FAULTS ?= 100
+
+faults: $(VENV)/.installed
+	FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/faults -n $(TEST_PROCESSES)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -22,6 +22,9 @@ _EXTRA_OF = {
     **dict.fromkeys(("boto3", "s3fs"), "s3"),
 }
 
+# Libraries that speak to object stores; their errors are the network's, and of no kind of the language's own.
+_CLIENTS = frozenset({"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs"})
+
 app = typer.Typer(
     name="tracklore",
     help="Build datasets for music-and-language models without leaks, and train on them.",
@@ -60,6 +63,13 @@ def build(
     track_memory: Annotated[
         float | None, typer.Option("--track-memory", metavar="GB", help="For one track's features; 2.")
     ] = None,
+    stall_timeout: Annotated[
+        float | None,
+        typer.Option("--stall-timeout", metavar="SECONDS", help="End when nothing is finished for so long; 1800."),
+    ] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option("--memory-limit", metavar="GB", help="For all processes of the build together.")
+    ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try tracks again that left by a fault of the machine's.")
     ] = False,
@@ -81,6 +91,8 @@ def build(
         keep=keep,
         track_timeout=track_timeout,
         track_memory=track_memory,
+        stall_timeout=stall_timeout,
+        memory_limit=memory_limit,
         retry=retry,
     )
 
@@ -321,25 +333,34 @@ def demo(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. A user's mistake is one or two lines and an exit code, never a traceback."""
     from schemas.errors import TrackloreError
+    from schemas.plain import one_line, without_secrets
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"tracklore: {one_line(without_secrets(text))}\n")
 
     try:
         app(arguments)
     except TrackloreError as error:
-        sys.stderr.write(f"tracklore: {error}\n")
+        tell(str(error))
         sys.exit(error.exit_code)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        sys.stderr.write(f"tracklore: {told}\n")
+        tell(told)
         sys.exit(2)
     except ImportError as error:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None and isinstance(error, ModuleNotFoundError):
             raise
         way_out = f"; it comes with: pip install 'tracklore[{extra}]'" if extra else ""
-        sys.stderr.write(f"tracklore: {error}{way_out}\n")
+        tell(f"{error}{way_out}")
         sys.exit(2)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
+        tell(f"the store did not do what was asked: {error}; the same command goes on from here")
+        sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write("tracklore: interrupted; the same command goes on from here\n")
+        tell("interrupted; the same command goes on from here")
         sys.exit(130)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from pipelines.videos.media import VideoMedia
 from pipelines.videos.place import VideoPlace
 from pipelines.videos.stage import VideosStage
 from schemas.digests import digest_of
-from schemas.errors import UsageError, suggest
+from schemas.errors import DataError, UsageError, suggest
 from schemas.manifest import Manifest
 from schemas.receipt import Receipt, StageEntry, read_receipt
 from schemas.store import Store
@@ -173,6 +173,7 @@ def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) ->
     digests: dict[str, str] = {}
     planned = []
     excluded = _trusted_exclusions(context)
+    retried: set[str] = set()
     for stage in stages:
         before = {name: digests[name] for name in stage.after}
         if context.dry_run and not context.receipt.stages:
@@ -197,6 +198,11 @@ def plan(stages: Sequence[Stage], context: BuildContext, only: Sequence[str]) ->
                 why = (
                     f"{len(again)} of {len(entry.files)} files lack tracks that are tried again: {shown(again, 2)}"
                 )
+            behind = sorted(retried & set(stage.after))
+            if stage.name in selected and (again or behind):
+                retried.add(stage.name)
+            if behind and not why:
+                why = f"is made from {shown(behind)}, where tracks are tried again"
             why = why or stage.unfinished(context)
         planned.append(Planned(stage, digest, stage.name in selected, not why, lost, why))
     return planned
@@ -220,11 +226,19 @@ def _lost_files(context: BuildContext, entry: StageEntry) -> Iterator[str]:
             yield path
 
 
-def build(request: Request, reporter: Reporter, *, dry_run: bool = False, ahead: Sequence[str] = ()) -> Build:
+def build(
+    request: Request,
+    reporter: Reporter,
+    *,
+    dry_run: bool = False,
+    ahead: Sequence[str] = (),
+    views: Callable[[Build], None] = lambda _: None,
+) -> Build:
     """Make what the manifest describes and does not stand yet.
 
     Args:
         ahead: modules that the caller will need behind a build that had work to do.
+        views: writes what is made from the dataset, while no other build may work in the directory.
 
     Raises:
         UsageError: wrong configuration, or a directory of another dataset.
@@ -270,12 +284,19 @@ def build(request: Request, reporter: Reporter, *, dry_run: bool = False, ahead:
             context.receipt.write(out)
         if not to_do:
             _mend_exclusions(context, planned)
-            return Build(context.receipt, rows, False)
+            made = Build(context.receipt, rows, False)
+            views(made)
+            return made
         quiet_beam()
         later = [name for item in to_do[1:] for name in item.stage.loads]
         with loading_ahead([*later, *ahead]):
+            before = digest_of(source.inputs())
             _make(to_do, stages, planned, context, request.only)
-        return Build(context.receipt, rows, True)
+            _require_unchanged(before, request, reporter, out)
+            made = Build(context.receipt, rows, True)
+            views(made)
+        out.remove_temporaries()  # of workers that an engine lost on the way
+        return made
 
 
 def _make(
@@ -301,6 +322,44 @@ def _make(
             item = planned[place]
             waiting = [again for again in planned[place + 1 :] if again.selected and not again.stands]
         _commit(item, result, context, planned)
+
+
+def _require_unchanged(before: str, request: Request, reporter: Reporter, out: Store) -> None:
+    """Refuse what was made from files that changed meanwhile, for another part of it may be as they were before.
+
+    Files that came or went are no such ones, nor are those that no feature was made of: what is missed is among the
+    exclusions.
+
+    Args:
+        before: digest of the source's inputs, taken when the build began.
+
+    Raises:
+        DataError: naming the first files.
+    """
+    _, source = stages_of(request, reporter)
+    now = source.inputs()
+    if digest_of(now) == before:
+        return
+    rows = TRACKS.read(out, ["track_id", "audio_uri", "audio_sha256"]).to_pylist()
+    read = [row for row in rows if row["audio_uri"] in now]
+    told = _without_features(out)
+    changed = sorted(
+        row["audio_uri"]
+        for row in read
+        if row["audio_sha256"] not in (None, now[row["audio_uri"]]) and row["track_id"] not in told
+    )
+    if changed or not read:
+        what = shown(changed) if changed else "its tables"
+        raise DataError(f"source: {what} changed while the dataset was built; build again to take it as it is now")
+
+
+def _without_features(out: Store) -> set[str]:
+    """The tracks that every feature excluded."""
+    receipt = read_receipt(out)
+    features = [] if receipt is None else [name for name in receipt.stages if name.startswith("features.")]
+    table = EXCLUSIONS.read(out, ["id", "stage"])
+    each = [set(table.filter(pc.equal(table.column("stage"), name)).column("id").to_pylist()) for name in features]
+    return set.intersection(*each) if each else set()
 
 
 def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | None:

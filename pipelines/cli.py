@@ -7,9 +7,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from pipelines.engine import Engine
 
 
 def build(
@@ -28,6 +31,8 @@ def build(
     keep: str | None = None,
     track_timeout: float | None = None,
     track_memory: float | None = None,
+    stall_timeout: float | None = None,
+    memory_limit: float | None = None,
     retry: bool = False,
 ) -> None:
     """`tracklore build`. With `always_tell` the funnel and the audit are printed of a dataset that stands, too.
@@ -36,9 +41,10 @@ def build(
         UsageError: wrong configuration.
         DataError: a source or an engine failed, or the default split leaks.
     """
-    from pipelines.build import Request
+    from pipelines.build import Build, Request
     from pipelines.build import build as run_build
-    from pipelines.engine import DEFAULT_RUNNER, Engine, check_flags, check_runner
+    from pipelines.engine import DEFAULT_RUNNER, check_flags, check_runner
+    from pipelines.memory import peak_memory
     from pipelines.progress import Reporter
     from pipelines.show import console, show_plan, show_result
     from pipelines.splits.apart import other_datasets
@@ -48,23 +54,32 @@ def build(
 
     check_flags(flags)
     check_runner(runner or DEFAULT_RUNNER)
-    limits = _track_limits(track_timeout, track_memory)
-    engine = Engine(runner or DEFAULT_RUNNER, _workers(workers), tuple(flags), **limits)
+    engine = _engine(
+        runner or DEFAULT_RUNNER, _workers(workers), flags, track_timeout, track_memory, stall_timeout, memory_limit
+    )
     typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
     request = Request(loaded, where, base, Store(out), engine, _several(only), check, retry)
-    result = run_build(request, Reporter(), dry_run=dry_run, ahead=LOADS)
+    content: dict[str, Any] | None = None
+
+    def views(result: Build) -> None:
+        nonlocal content
+        content = None if result.worked else standing_audit(request.out)
+        if not result.worked:
+            console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
+        if content is None:
+            splits = "splits" in result.receipt.stages
+            others = other_datasets(loaded.splits.apart_from, base, request.out) if splits else []
+            content = write_views(request.out, others)
+
+    reporter = Reporter()
+    with peak_memory() as peak:
+        result = run_build(request, reporter, dry_run=dry_run, ahead=LOADS, views=views)
     if dry_run:
         show_plan(console(), result.plan)
         return
-    content = None if result.worked else standing_audit(request.out)
-    if not result.worked:
-        console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
-    if content is None:
-        others = (
-            other_datasets(loaded.splits.apart_from, base, request.out) if "splits" in result.receipt.stages else []
-        )
-        content = write_views(request.out, others)
+    if result.worked:
+        reporter.say(f"memory: {peak.bytes / 1e9:.2f} GB at most, in {peak.processes} processes")
     if result.worked or always_tell:
         show_result(console(), request.out, result.receipt, content)
     if content is not None:
@@ -284,17 +299,43 @@ def _workers(workers: int | None) -> int:
     return workers or os.cpu_count() or 1
 
 
-def _track_limits(timeout: float | None, memory: float | None) -> dict[str, Any]:
-    """Seconds and bytes that one track may take, where they are given."""
-    for flag, value in (("--track-timeout", timeout), ("--track-memory", memory)):
+def _engine(
+    runner: str,
+    workers: int,
+    flags: Sequence[str],
+    track_timeout: float | None,
+    track_memory: float | None,
+    stall_timeout: float | None,
+    memory_limit: float | None,
+) -> Engine:
+    """The engine with its limits, where they are given.
+
+    Raises:
+        UsageError: a limit that cannot be.
+    """
+    from pipelines.engine import Engine
+    from pipelines.memory import shared
+
+    for flag, value in (
+        ("--track-timeout", track_timeout),
+        ("--track-memory", track_memory),
+        ("--stall-timeout", stall_timeout),
+        ("--memory-limit", memory_limit),
+    ):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{flag} {value:g}: give a number above 0")
     limits: dict[str, Any] = {}
-    if timeout is not None:
-        limits["track_timeout_s"] = timeout
-    if memory is not None:
-        limits["track_bytes"] = round(memory * 1e9)
-    return limits
+    if track_timeout is not None:
+        limits["track_timeout_s"] = track_timeout
+    if track_memory is not None:
+        limits["track_bytes"] = round(track_memory * 1e9)
+    if stall_timeout is not None:
+        limits["stall_s"] = stall_timeout
+    if memory_limit is not None:
+        share = shared(memory_limit * 1e9, workers, limits.get("track_bytes"))
+        workers = share.workers
+        limits |= {"track_bytes": share.track_bytes, "memory_bytes": round(memory_limit * 1e9)}
+    return Engine(runner, workers, tuple(flags), **limits)
 
 
 def _refuse_leaks(directory: str, content: Mapping[str, Any], *, strict: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,15 @@ from typing import IO
 from pipelines.stage import shown
 from pipelines.tasks import WORK_FOLDER
 from schemas.errors import UsageError
-from schemas.receipt import Receipt
+from schemas.receipt import RECEIPT_FILE, Receipt
 from schemas.shards import read_shard_meta
 from schemas.store import Store
 from schemas.tables import TABLES
 
 LOCK_FILE = ".lock"
 MUSIC_FOLDER = "music"
+CROISSANT_FILE = "metadata.json"
+VIEWS = frozenset({"audit.json", "report.html", "README.md", CROISSANT_FILE})
 
 
 def require_ours(out: Store, found: Receipt | None, name: str, where: str) -> None:
@@ -44,12 +47,13 @@ def require_ours(out: Store, found: Receipt | None, name: str, where: str) -> No
 
 
 def _foreign_files(out: Store) -> list[str]:
-    """What a build that was killed before its first receipt cannot have left."""
+    """What a build that was killed before its first receipt cannot have left, nor one whose receipt was deleted."""
     tables = {table.filename: table for table in TABLES.values()}
+    views = VIEWS if _describes_a_dataset(out) else frozenset[str]()
     foreign = []
     for info in out.list():
         folder = info.path.partition("/")[0]
-        if info.path == LOCK_FILE or folder == WORK_FOLDER:
+        if info.path == LOCK_FILE or folder == WORK_FOLDER or info.path in views:
             continue
         if folder == MUSIC_FOLDER and out.exists(f"{MUSIC_FOLDER}/corpus.json"):
             continue
@@ -59,6 +63,15 @@ def _foreign_files(out: Store) -> list[str]:
             continue
         foreign.append(info.path)
     return foreign
+
+
+def _describes_a_dataset(out: Store) -> bool:
+    """Whether there is a description of a dataset of ours, which is written behind its receipt."""
+    try:
+        content = json.loads(out.read_bytes(CROISSANT_FILE))
+        return any(entry.get("@id") == RECEIPT_FILE for entry in content["distribution"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipelines.processes import end_those_that_run, family, memory_bytes
 from pipelines.progress import Counter
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
 
@@ -20,9 +22,20 @@ DEFAULT_RUNNER = "FnApiRunner"
 LOCAL_RUNNERS = frozenset({"FnApiRunner", "BundleBasedDirectRunner", "InProcessRunner"})
 TRACK_TIMEOUT_S = 120.0
 TRACK_BYTES = 2 << 30
+STALL_S = 1800.0
 _OURS = frozenset({"runner", "direct_num_workers"})
 _LOOK_EVERY_S = 2.0
 _BEAM = "apache_beam"
+_DATA_PLANE = "apache_beam.runners.worker.data_plane"
+# As Beam calls the module that its worker processes here run, and the threads that wait for them and talk to them.
+_WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"
+_WAITING_THREAD = "run_worker"
+_TALKING_THREADS = frozenset({"beam_control_read", "read_grpc_client_inputs"})
+_LAST_WORDS_S = 2.0
+
+
+class WorkerDiedError(DataError):
+    """A worker process of an engine ended before its work did."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +50,16 @@ class Engine:
         stall_s: a run in which nothing is finished for so long is ended.
         track_timeout_s: seconds in which one track's file is to be decoded and its feature computed.
         track_bytes: memory that this may take.
+        memory_bytes: that all processes of the build may take together; None for no limit.
     """
 
     runner: str = DEFAULT_RUNNER
     workers: int = 1
     flags: Sequence[str] = ()
-    stall_s: float = 1800.0
+    stall_s: float = STALL_S
     track_timeout_s: float = TRACK_TIMEOUT_S
     track_bytes: int = TRACK_BYTES
+    memory_bytes: int | None = None
 
     @property
     def is_local(self) -> bool:
@@ -135,11 +150,14 @@ def run(
         seen_outside: counts items from what lies on disk, where workers in other processes count unseen.
 
     Raises:
-        DataError: the engine failed, or made no progress.
+        WorkerDiedError: a worker process ended; the engine would wait for it without end.
+        DataError: the engine failed, made no progress, or took more memory than the build may.
     """
     quiet_beam()
     import apache_beam as beam
 
+    if engine.is_local:
+        silence_beam()  # what goes wrong is raised below, and told in one line
     outcome: list[BaseException] = []
 
     def work() -> None:
@@ -152,19 +170,28 @@ def run(
 
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
-    thread.start()
-    seen, since, looked = progress.done, time.monotonic(), time.monotonic()
-    while thread.is_alive():
-        thread.join(0.2)
-        if not engine.is_local and time.monotonic() - looked > _LOOK_EVERY_S:
-            progress.done, looked = seen_outside(), time.monotonic()
-        if progress.done != seen:
-            seen, since = progress.done, time.monotonic()
-        elif engine.runner in LOCAL_RUNNERS and time.monotonic() - since > engine.stall_s:
-            raise DataError(
-                f"{label}: nothing was finished for {engine.stall_s:.0f} s after {seen} items, so the run was "
-                "ended; build again to go on from there"
-            )
+    with _deaths_noticed(engine) as deaths:
+        thread.start()
+        seen, since, looked = progress.done, time.monotonic(), time.monotonic()
+        while thread.is_alive():
+            thread.join(0.2)
+            if deaths:
+                thread.join(_LAST_WORDS_S)
+                if outcome or not thread.is_alive():
+                    break
+                raise WorkerDiedError(f"{label}: {deaths[0]}; build again to go on from there")
+            if time.monotonic() - looked > _LOOK_EVERY_S:
+                _require_room(engine, label)
+                if not engine.is_local:
+                    progress.done = seen_outside()
+                looked = time.monotonic()
+            if progress.done != seen:
+                seen, since = progress.done, time.monotonic()
+            elif engine.runner in LOCAL_RUNNERS and time.monotonic() - since > engine.stall_s:
+                raise DataError(
+                    f"{label}: nothing was finished for {engine.stall_s:g} s (--stall-timeout) after {seen} items, "
+                    "so the run was ended; build again to go on from there"
+                )
     if not outcome:
         return
     error = outcome[0]
@@ -173,3 +200,45 @@ def run(
     last = next((line for line in reversed(str(error).strip().splitlines()) if line.strip()), "")
     told = f"{type(error).__name__}: {last}"
     raise DataError(f"{label}: {engine.runner} failed ({told}); build again to go on from there") from error
+
+
+def _require_room(engine: Engine, label: str) -> None:
+    if engine.memory_bytes is None or (taken := sum(map(memory_bytes, family()))) <= engine.memory_bytes:
+        return
+    raise DataError(
+        f"{label}: the processes of the build took {taken / 1e9:.2f} GB, more than --memory-limit "
+        f"{engine.memory_bytes / 1e9:g}, so the run was ended; give it more, or fewer --workers, and build again"
+    )
+
+
+@contextmanager
+def _deaths_noticed(engine: Engine) -> Iterator[list[str]]:
+    """What Beam's threads tell, while the block runs, of worker processes of this machine that ended before their
+    work did: Beam itself prints tracebacks and waits on. When the block raises, the other workers are ended.
+    """
+    deaths: list[str] = []
+    if engine.is_local or engine.runner not in LOCAL_RUNNERS:
+        yield deaths
+        return
+    before = threading.excepthook
+
+    def hook(told: threading.ExceptHookArgs) -> None:
+        name = told.thread.name if told.thread is not None else ""
+        if name == _WAITING_THREAD:
+            deaths.append("a worker process ended in mid-run")
+        elif name not in _TALKING_THREADS:
+            before(told)
+
+    threading.excepthook = hook
+    logging.getLogger(_DATA_PLANE).setLevel(logging.CRITICAL + 1)
+    try:
+        yield deaths
+    except BaseException:
+        silence_beam()
+        end_those_that_run(_WORKER_MODULE)
+        for thread in threading.enumerate():  # the process could not end before them
+            if thread.name == _WAITING_THREAD:
+                thread.join(_LAST_WORDS_S)
+        raise
+    finally:
+        threading.excepthook = before

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipelines.terminal import PlainConsole
+
 LOG_EVERY_S = 15.0
 
 
@@ -45,7 +47,7 @@ class Reporter:
     """Prints what a build does."""
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or PlainConsole(stderr=True, highlight=False)
         self.quiet = quiet
 
     def say(self, text: str) -> None:

@@ -15,6 +15,7 @@ from pipelines.audit import problems, scheme_name
 from pipelines.features.presets import Preset
 from pipelines.splits.labels import labels_of
 from pipelines.splits.measures import counted, label_distance, share_deviation
+from pipelines.terminal import PlainConsole
 from schemas.reasons import Reason
 from schemas.receipt import Receipt
 from schemas.store import Store
@@ -25,7 +26,7 @@ FIRST_SHARED = 5
 
 def console(*, stderr: bool = False) -> Console:
     """Where results go; progress goes to the other stream."""
-    return Console(stderr=stderr, highlight=False)
+    return PlainConsole(stderr=stderr, highlight=False)
 
 
 def show_result(out_console: Console, out: Store, receipt: Receipt, audit: Mapping[str, Any] | None) -> None:

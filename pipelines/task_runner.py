@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.engine import Engine, run
+from pipelines.engine import Engine, WorkerDiedError, run
 from pipelines.progress import Reporter
 from pipelines.tasks import WORK_FOLDER, Task, TaskSet
 from schemas.digests import canonical_json
@@ -19,19 +19,43 @@ from schemas.store import Store
 if TYPE_CHECKING:
     import apache_beam as beam
 
+WORKERS_MAY_DIE = 2
+
 
 def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) -> dict[str, dict[str, Any]]:
     """Run what is not done yet; return every task's result by id.
 
+    When a worker process dies, what it had not finished is run again, twice at most.
+
     Raises:
         TrackloreError: a task ended in one (the first is raised), or the engine failed.
     """
-    # A task that ended in an error before is run again: its cause may be gone.
-    before = ((task.id, _result(tasks, task, out)) for task in tasks.tasks)
-    results = {key: found for key, found in before if found is not None and "error" not in found}
-    pending = [task for task in tasks.tasks if task.id not in results]
-    if not pending:
-        return results
+    for left in reversed(range(WORKERS_MAY_DIE + 1)):
+        # A task that ended in an error before is run again: its cause may be gone.
+        before = ((task.id, _result(tasks, task, out)) for task in tasks.tasks)
+        results = {key: found for key, found in before if found is not None and "error" not in found}
+        pending = [task for task in tasks.tasks if task.id not in results]
+        if not pending:
+            return results
+        try:
+            _run_pending(tasks, pending, out, engine, reporter)
+            break
+        except WorkerDiedError:
+            if not left:
+                raise
+            out.remove_temporaries()
+            reporter.say(f"{tasks.label}: a worker process ended in mid-run; what it had not finished is run again")
+    for task in pending:
+        found = _result(tasks, task, out)
+        if found is None:
+            raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
+        if "error" in found:
+            raise (UsageError if found["exit_code"] == 2 else DataError)(str(found["error"]))
+        results[task.id] = found
+    return results
+
+
+def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: Engine, reporter: Reporter) -> None:
     if not engine.is_local and not out.is_shared:
         raise UsageError(f"{out.root}: {engine.runner} runs in other processes, which cannot see this store")
     _write_specs(tasks, pending, out)
@@ -50,14 +74,6 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
             return sum(items.get(info.path, 0) for info in out.list(tasks.folder))
 
         run(engine, wire, progress, tasks.label, finished)
-    for task in pending:
-        found = _result(tasks, task, out)
-        if found is None:
-            raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
-        if "error" in found:
-            raise (UsageError if found["exit_code"] == 2 else DataError)(str(found["error"]))
-        results[task.id] = found
-    return results
 
 
 def forget_tasks(label: str, out: Store) -> None:

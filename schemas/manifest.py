@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
+from schemas.plain import without_secrets
 
 RATIO_TOLERANCE = 0.001
 RESERVED_SPLITS = frozenset({"student", "extra", "none"})
@@ -249,6 +250,7 @@ class Manifest(Section):
             del content["videos"]
         else:
             content["videos"] = {k: v for k, v in content["videos"].items() if k not in VIDEO_LOCATION_KEYS}
+            content["videos"]["url"] = without_secrets(content["videos"]["url"])
         content["features"] = {
             name: {k: v for k, v in section.items() if k not in FEATURE_LOCATION_KEYS}
             for name, section in content["features"].items()

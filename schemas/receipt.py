@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.digests import canonical_json
+from schemas.digests import canonical_json, digest_of
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
 
 RECEIPT_FILE = "receipt.json"
 FORMAT = 1
+_OWN_DIGEST = "digest"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -85,7 +86,8 @@ class Receipt(_Strict):
 
     def write(self, store: Store) -> None:
         """Commit."""
-        store.write_text(RECEIPT_FILE, canonical_json(self.model_dump(mode="json")) + "\n")
+        content = self.model_dump(mode="json")
+        store.write_text(RECEIPT_FILE, canonical_json({**content, _OWN_DIGEST: digest_of(content)}) + "\n")
 
 
 def read_receipt(store: Store) -> Receipt | None:
@@ -105,6 +107,10 @@ def read_receipt(store: Store) -> Receipt | None:
         found = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
         if found != FORMAT:
             raise DataError(f"{where}: format {found}, and this version reads {FORMAT}; update Tracklore")
+        # Those of earlier versions have none.
+        stated = content.pop(_OWN_DIGEST, None) if isinstance(content, dict) else None
+        if stated is not None and stated != digest_of(content):
+            raise DataError(f"{where}: is damaged (its digest is another); delete it and build again")
         return Receipt.model_validate(content)
     except ValidationError as error:
         raise DataError(f"{where}: is damaged ({error.error_count()} errors); delete it and build again") from error

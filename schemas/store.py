@@ -7,6 +7,7 @@ paths are POSIX, never leave the folder, and mean the same on every kind of stor
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -155,14 +156,28 @@ class Store:
         return sorted((i for i in infos if not _is_temporary(i.path)), key=lambda info: info.path)
 
     def open(self, relative: str) -> BinaryIO:
-        """Open a file for reading bytes."""
+        """Open a file for reading bytes.
+
+        Raises:
+            OSError: it cannot be opened, or is a pipe or a device, which could be waited for without end.
+        """
+        self._require_file(relative)
         return cast(BinaryIO, self._located[0].open(self.full(relative), "rb"))
 
     def open_random(self, relative: str) -> BinaryIO:
         """Open a file to read small parts of it: a remote one gives what is asked for, and nothing ahead."""
+        self._require_file(relative)
         fs = self._located[0]
         ahead = {} if isinstance(fs, LocalFileSystem) else {"cache_type": "none"}
         return cast(BinaryIO, fs.open(self.full(relative), "rb", **ahead))
+
+    def _require_file(self, relative: str) -> None:
+        path = self.local_path(relative)
+        if path is None:
+            return
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise OSError(errno.EINVAL, "is a pipe or a device, not a file", str(path))
 
     def read_bytes(self, relative: str) -> bytes:
         """The whole file."""

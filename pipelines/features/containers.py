@@ -11,6 +11,9 @@ import av
 # Where a container has no index (MPEG-TS), a seek may land behind the keyframe that a second needs.
 _BACK_S = (0.0, 12.0)
 _TIMING = 1e-4
+# For FFmpeg: a file that names others (a playlist, a session) makes it open no address.
+OF_A_PATH = {"protocol_whitelist": "file"}
+OF_A_STREAM = {"protocol_whitelist": "none"}
 
 
 def pictures_of(container: Any) -> Any | None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from pipelines.features.containers import pictures_of, start_of
+from pipelines.features.containers import OF_A_STREAM, pictures_of, start_of
 from pipelines.features.cut_files import ogg_is_cut, sample_bytes
 from pipelines.features.mp3_frames import has_unstated_varying_rate
 from pipelines.file_kinds import HEAD_BYTES, audio_kind, kind_of
@@ -247,7 +247,7 @@ def _from_container(
 ) -> tuple[npt.NDArray[np.float32], int, float]:
     for seek in (True, False):
         stream.seek(0)
-        with av.open(stream, "r") as container:
+        with av.open(stream, "r", options=OF_A_STREAM) as container:
             if not container.streams.audio:
                 raise ExcludedError(Reason.NOT_AUDIO, f"{path}: no audio stream; it is: {kind_of(head)}")
             audio = _ContainerAudio(container)

@@ -30,6 +30,9 @@ from schemas.reasons import Reason
 from schemas.shards import Clip
 
 TRACKS_PER_DECODER = 500
+# For answers of the process that decoders are forked from: what it loads may come over a network.
+ANSWER_S, PREPARE_S = 60.0, 900.0
+FORKS_MAY_FAIL = 5
 RETRY = "tracklore build --retry tries again"
 
 
@@ -140,12 +143,16 @@ class Isolation:
             for number, decoder in enumerate(self._idle):
                 if decoder.work == work:
                     return self._idle.pop(number)
-        while True:
+        for _ in range(FORKS_MAY_FAIL):
             nursery = self._home(work.name, work.section)
             try:
                 return nursery.fork(work)
             except EOFError:  # it ended between its last answer and this request
                 continue
+        raise DataError(
+            f"features.{work.name}: the process that decoders are forked from ended {FORKS_MAY_FAIL} times; "
+            "build again to go on from there"
+        )
 
     def _give_back(self, decoder: _Decoder) -> None:
         decoder.tracks += 1
@@ -223,7 +230,7 @@ class _Nursery:
     def prepare(self, name: str, section: str) -> None:
         if (name, section) in self._prepared:
             return
-        answer = self._ask({"do": "prepare", "name": name, "section": section})
+        answer = self._ask({"do": "prepare", "name": name, "section": section}, patience_s=PREPARE_S)
         if answer.get("error") in ("Exception", "MemoryError"):
             raise DataError(f"features.{name}: {answer['text']}")
         if "error" in answer:
@@ -249,15 +256,20 @@ class _Nursery:
         except EOFError:  # the nursery is gone, and its decoders with it
             return _Failure()
 
-    def _ask(self, request: dict[str, Any], descriptor: socket.socket | None = None) -> dict[str, Any]:
+    def _ask(
+        self, request: dict[str, Any], descriptor: socket.socket | None = None, patience_s: float = ANSWER_S
+    ) -> dict[str, Any]:
         with self._lock:
             try:
                 send(self._channel, request)
                 if descriptor is not None:
                     socket.send_fds(self._channel, [b"\0"], [descriptor.fileno()])
+                answer: dict[str, Any] = receive(self._channel, Patience(patience_s))[0]
+            except TimeoutError as error:  # one that hangs is as good as gone
+                self.stop()
+                raise EOFError from error
             except OSError as error:
                 raise EOFError from error
-            answer: dict[str, Any] = receive(self._channel)[0]
         return answer
 
     def stop(self) -> None:

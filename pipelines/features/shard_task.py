@@ -27,8 +27,6 @@ from schemas.reasons import Reason
 from schemas.shards import Clip, writing_shard
 from schemas.store import Store
 
-AHEAD_PER_THREAD = 2
-
 Outcome = list[Clip] | ExcludedError
 
 
@@ -86,7 +84,7 @@ def _computed(
         finally:
             progress.advance()
 
-    ahead = AHEAD_PER_THREAD * context.threads
+    ahead = context.shared["ahead"] * context.threads
     with ThreadPoolExecutor(context.threads) as pool:
         waiting: deque[Future[Outcome]] = deque()
         for ref in refs:

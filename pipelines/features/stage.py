@@ -27,6 +27,8 @@ from schemas.store import Store
 from schemas.tables import EXCLUSIONS, SPLITS
 from schemas.tables.splits import DEFAULT_SCHEME
 
+AHEAD_PER_THREAD = 2
+
 
 class FeatureStage(Stage):
     """Computes one feature for every track that has the media; splits matter to it only when it names some."""
@@ -116,6 +118,7 @@ class FeatureStage(Stage):
                 "section": context.manifest.features[self._feature.name].model_dump(mode="json"),
                 "media": store.root,
                 "limits": [context.engine.track_timeout_s, context.engine.track_bytes],
+                "ahead": AHEAD_PER_THREAD if context.engine.memory_bytes is None else 1,
             },
         )
         try:

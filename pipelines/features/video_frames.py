@@ -12,7 +12,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.containers import frames_from, pictures_of, start_of
+from pipelines.features.containers import OF_A_STREAM, frames_from, pictures_of, start_of
 from pipelines.features.decode import ExcludedError
 from schemas.reasons import Reason
 from schemas.store import Store
@@ -39,7 +39,7 @@ class VideoFrames:
         except OSError as error:
             raise ExcludedError(Reason.UNREADABLE, f"{uri}: {error.strerror or error}") from error
         try:
-            self._container = av.open(self._stream, "r")
+            self._container = av.open(self._stream, "r", options=OF_A_STREAM)
         except (av.FFmpegError, ValueError) as error:
             self._stream.close()
             raise ExcludedError(Reason.NOT_VIDEO, f"{uri}: {error}") from error

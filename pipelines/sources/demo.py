@@ -108,6 +108,8 @@ class Demo(Folder):
 
     def _play(self) -> None:
         """Write the files that are not there yet. A folder of other music is never written into."""
+        if self._played() is not None:
+            self._store.remove_temporaries()
         wanted = self._marker()
         found = self._played()
         if found != wanted:

@@ -136,9 +136,13 @@ def read_list(store: Store, name: str, where: str) -> pa.Table:
                 raise UsageError(f"{where}: name the list .csv or .parquet, as what it is")
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{where}: cannot be read as a table ({' '.join(str(error).split())})") from error
-    if "track_id" not in table.column_names:
-        raise UsageError(f"{where}: has no column 'track_id'; its columns: {', '.join(table.column_names)}")
-    return table.select([column for column in COLUMNS if column in table.column_names])
+    try:
+        names = table.column_names
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where}: the names of its columns are not UTF-8 ({error.reason})") from error
+    if "track_id" not in names:
+        raise UsageError(f"{where}: has no column 'track_id'; its columns: {', '.join(names)}")
+    return table.select([column for column in COLUMNS if column in names])
 
 
 def write_list(exclusions: pa.Table, store: Store, name: str) -> int:

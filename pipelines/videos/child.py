@@ -1,7 +1,7 @@
 """`python -m pipelines.videos.child`: calls functions for another process, where a decoder may hang or die.
 
 One JSON line in, `{"function": "package.module:name", "request": {…}}`; one JSON line out, `{"result": …}` or
-`{"error": …}`. Ends when its input does, so that it outlives nobody.
+`{"error": …}`. Ends when its input does, so that it outlives nobody. Its argument is how many bytes it may address.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 
-MEMORY_BYTES = 4 << 30
 _LOOK_EVERY_S = 0.5
 
 
@@ -24,7 +23,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MEMORY_BYTES)
+    wanted = int(sys.argv[1])
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     for line in sys.stdin.buffer:

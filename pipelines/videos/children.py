@@ -17,6 +17,10 @@ from typing import Any, cast
 
 from schemas.reasons import Reason
 
+# What its libraries map, and never touch most of, is counted too.
+LIBRARIES_BYTES = 2 << 30
+MOST_BYTES = LIBRARIES_BYTES + (2 << 30)
+
 
 class ChildError(Exception):
     """A call that came to no end: how the child died, or that it was ended for taking too long.
@@ -33,11 +37,12 @@ class ChildError(Exception):
 class _Child:
     """One process."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
         # The package is found there as it is here, however this process came to find it.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.videos.child"],
+        self._process = subprocess.Popen(  # noqa: S603 - this program itself
+            [sys.executable, "-m", "pipelines.videos.child", str(most_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -104,14 +109,20 @@ class Children:
         self._idle: list[_Child] = []
         self._busy: list[_Child] = []
 
-    def call(self, function: str, request: Any, limit_s: float) -> Any:
+    def call(self, function: str, request: Any, limit_s: float, most_bytes: int = MOST_BYTES) -> Any:
         """What `package.module:name` returns for a request; both are JSON.
+
+        Args:
+            most_bytes: of memory that the child may address.
 
         Raises:
             ChildError: it took longer than `limit_s`, died, or raised.
         """
         with self._lock:
-            child = self._idle.pop() if self._idle else _Child()
+            alike = [child for child in self._idle if child.most_bytes == most_bytes]
+            child = alike[-1] if alike else _Child(most_bytes)
+            if alike:
+                self._idle.remove(child)
             self._busy.append(child)
         line = json.dumps({"function": function, "request": request}).encode() + b"\n"
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.videos.network_guard import PrivateAddressError, addresses_of, guard, unguard
+from schemas.plain import without_secrets
 from schemas.reasons import Reason
 
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
@@ -241,7 +242,7 @@ def _told(text: str, request: Mapping[str, Any]) -> str:
     if proxy and (host := urlsplit(proxy).hostname):
         named = rf"(?<![\w-])(?<!\w\.)\[?{re.escape(host)}\]?(:\d+)?(?![\w-]|\.\w)"
         plain = re.sub(named, "…", plain, flags=re.IGNORECASE)
-    return " ".join(plain.split())[:300]
+    return " ".join(without_secrets(plain).split())[:300]
 
 
 def _wait(error: Any) -> float | None:

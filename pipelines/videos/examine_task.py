@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
-from pipelines.videos.children import CHILDREN, ChildError
+from pipelines.videos.children import CHILDREN, LIBRARIES_BYTES, MOST_BYTES, ChildError
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.store import Store
 
@@ -16,7 +16,7 @@ RETRY = "tracklore build --retry tries again"
 _DEATHS = frozenset({Reason.DECODER_DIED, Reason.OUT_OF_MEMORY})
 
 
-def examined(request: dict[str, Any], limit_s: float) -> dict[str, Any]:
+def examined(request: dict[str, Any], limit_s: float, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """The columns of `videos` that are found in one video's files.
 
     What ends a child may have come from outside, so one that died is followed by another. What took too long is
@@ -24,11 +24,11 @@ def examined(request: dict[str, Any], limit_s: float) -> dict[str, Any]:
     """
     try:
         try:
-            found: dict[str, Any] = CHILDREN.call(EXAMINE, request, limit_s)
+            found: dict[str, Any] = CHILDREN.call(EXAMINE, request, limit_s, most_bytes)
         except ChildError as error:
             if error.reason not in _DEATHS:
                 raise
-            found = CHILDREN.call(EXAMINE, request, limit_s)
+            found = CHILDREN.call(EXAMINE, request, limit_s, most_bytes)
     except ChildError as error:
         again = f"; {RETRY}" if error.reason in FAULTS_OF_THE_MACHINE else ""
         return {"kind": str(error.reason), "detail": f"the decoder failed: {error}{again}"}
@@ -47,7 +47,7 @@ def examine_videos(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]
         track, audio, pictures = video
         request = {**context.shared["request"], "audio": local(audio), "video": local(pictures)}
         try:
-            return [track, examined(request, context.shared["limit_s"])]
+            return [track, examined(request, context.shared["limit_s"], LIBRARIES_BYTES + context.shared["bytes"])]
         finally:
             progress.advance()
 

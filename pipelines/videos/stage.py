@@ -186,7 +186,8 @@ class VideosStage(Stage):
             spec = {"videos": [[row["track_id"], row["audio_uri"], row["video_uri"]] for row in some]}
             tasks.append(Task(digest[:24], digest, spec, len(some)))
         limit = max(_LEAST_LIMIT_S, _LIMIT_SHARE * self._place.section.max_duration_s)
-        shared = {"root": self._store.root, "request": self._request(), "limit_s": limit}
+        allowed = {"limit_s": limit, "bytes": context.engine.track_bytes}
+        shared = {"root": self._store.root, "request": self._request(), **allowed}
         work = TaskSet(self.name, "pipelines.videos.examine_task:examine_videos", tasks, shared)
         seen: dict[str, Any] = {}
         for result in run_tasks(work, context.out, context.engine, context.reporter).values():

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from pipelines.features.containers import frames_from, pictures_of, start_of
+from pipelines.features.containers import OF_A_PATH, frames_from, pictures_of, start_of
 
 WIDTH = 160
 MOST_BYTES = 8_000
@@ -18,7 +18,7 @@ _QUALITIES = (70, 50, 30, 15)
 def draw(request: dict[str, Any]) -> list[list[Any]]:
     """The frames at some seconds of a video: [second, JPEG in base64] each."""
     drawn: list[list[Any]] = []
-    with av.open(request["video"], "r") as container:
+    with av.open(request["video"], "r", options=OF_A_PATH) as container:
         stream = pictures_of(container)
         if stream is None:
             return drawn

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
-from pipelines.features.containers import pictures_of, start_of
+from pipelines.features.containers import OF_A_PATH, pictures_of, start_of
 
 WIDTH, HEIGHT = 128, 72
 # Codecs whose decoders can leave out the finest of their transform.
@@ -199,7 +199,7 @@ class _Parts:
 
 def _opened(path: Path) -> av.container.InputContainer:
     try:
-        return av.open(str(path), "r")
+        return av.open(str(path), "r", options=OF_A_PATH)
     except (av.FFmpegError, ValueError, OSError) as error:
         reason = "zero bytes" if path.exists() and not path.stat().st_size else str(error)
         raise NotAVideoError(reason) from error

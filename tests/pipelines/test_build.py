@@ -310,3 +310,14 @@ def test_workers_in_other_processes_give_the_same_receipt(
     assert (tmp_path / "other/receipt.json").read_bytes() == (built / "receipt.json").read_bytes()
     refused = command("build", "demo", "--out", "memory://unseen/data", flag, *small)
     assert refused.code == 2 and "cannot see this store" in refused.err
+
+
+def test_a_dataset_without_its_receipt_is_taken_up_again(
+    data: Path, command: Command, small: Sequence[str]
+) -> None:
+    whole, before = (data / "receipt.json").read_bytes(), stamps(data)
+    (data / "receipt.json").unlink()
+    assert command("build", "demo", "--out", data, *small).code == 0
+    assert (data / "receipt.json").read_bytes() == whole
+    shards = {path for path in before if path.startswith("features/")}
+    assert {path: stamps(data)[path] for path in shards} == {path: before[path] for path in shards}

@@ -90,3 +90,17 @@ def test_a_later_format_asks_for_an_update_whatever_else_it_holds(tmp_path: Path
     (tmp_path / "receipt.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="format 2, and this version reads 1; update Tracklore"):
         read_receipt(Store(str(tmp_path)))
+
+
+@given(receipts, st.integers(0, 10**6), st.integers(0, 7))
+def test_one_flipped_bit_is_noticed(receipt: Receipt, place: int, bit: int) -> None:
+    store = Store("memory://flipped")
+    receipt.write(store)
+    content = bytearray(store.read_bytes("receipt.json"))
+    content[place % len(content)] ^= 1 << bit
+    store.write_bytes("receipt.json", bytes(content))
+    try:
+        found = read_receipt(store)
+    except DataError:
+        return
+    assert found == receipt  # a blank for another at its end

@@ -177,3 +177,11 @@ def test_local_and_memory_know_what_they_are(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_reached_says_what_to_install() -> None:
     with pytest.raises(UsageError, match="cannot reach this kind of store"):
         Store("nosuch://bucket").list()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    store = Store(str(tmp_path))
+    for read in (store.open, store.open_random, store.read_bytes, store.sha256):
+        with pytest.raises(OSError, match="pipe or a device"):
+            read("pipe")

@@ -1,0 +1,95 @@
+"""How much memory a build's processes may take together, what follows for each of them, and what they took."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pipelines.engine import TRACK_BYTES
+from pipelines.processes import family, memory_bytes
+from schemas.errors import UsageError
+
+BUILD_BYTES = 1_500_000_000
+"""What the build itself takes, and the process that decoders are forked from, before any track is decoded."""
+
+USUAL_TRACK_BYTES = 500_000_000
+LEAST_TRACK_BYTES = 250_000_000
+_LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a limit leaves.
+
+    Attributes:
+        workers: tracks decoded at once.
+        track_bytes: for each of them.
+    """
+
+    workers: int
+    track_bytes: int
+
+
+def shared(limit: float, workers: int, track_bytes: int | None) -> Share:
+    """Divide a limit: as many tracks at once as are asked for and have half a GB each, and to each an equal part.
+
+    Args:
+        limit: bytes of all processes together.
+        workers: tracks at once, at most.
+        track_bytes: for one track, where that is given.
+
+    Raises:
+        UsageError: the limit is not enough for the build itself and one track.
+    """
+    left = int(limit) - BUILD_BYTES
+    wanted = track_bytes or min(max(left // workers, USUAL_TRACK_BYTES), TRACK_BYTES)
+    if track_bytes is None and LEAST_TRACK_BYTES <= left < wanted:
+        wanted = left
+    if left < wanted:
+        least = BUILD_BYTES + (track_bytes or LEAST_TRACK_BYTES)
+        told = f"{BUILD_BYTES / 1e9:g} for the build itself, the rest for one track"
+        raise UsageError(f"--memory-limit {limit / 1e9:g}: at least {least / 1e9:g} GB are needed ({told})")
+    return Share(max(1, min(workers, left // wanted)), wanted)
+
+
+class Peak:
+    """The most memory that this process and those that it started were seen to take at once.
+
+    Attributes:
+        bytes: pages that several processes share are counted once.
+        processes: how many there were then.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = self.processes = 0
+
+    def look(self) -> int:
+        """Count now; return the bytes."""
+        pids = family()
+        count = sum(memory_bytes(pid) for pid in pids)
+        if count > self.bytes:
+            self.bytes, self.processes = count, len(pids)
+        return count
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Look every second while the block runs, and when it ends."""
+    peak, stop = Peak(), threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(_LOOK_EVERY_S):
+            peak.look()
+
+    thread = threading.Thread(target=loop, name="peak-memory", daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+        if os.path.isdir("/proc/self"):  # noqa: PTH112 - no file of a user's
+            peak.look()

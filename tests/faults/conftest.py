@@ -1,0 +1,100 @@
+"""Faults are planted through the command line and counted; `make faults` runs them all."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.builds import Started, ended, words_of
+from tests.faults.tally import Faults, as_json, counted, table
+
+_rows: list[dict[str, str]] = []
+_not_run: dict[str, str] = {}
+
+
+@pytest.fixture
+def faults(request: pytest.FixtureRequest) -> Iterator[Faults]:
+    """Where a test plants its faults; one that ends wrong fails the test."""
+    found = Faults()
+    yield found
+    for fault in found.planted:
+        request.node.user_properties.append(("fault", fault.row()))
+    found.require_right()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Gather what the tests' reports tell, those of other processes too."""
+    if report.when == "teardown":
+        _rows.extend(value for name, value in report.user_properties if name == "fault" and isinstance(value, dict))
+    elif report.skipped and isinstance(report.longrepr, tuple):
+        _not_run[report.nodeid.rpartition("::")[2]] = report.longrepr[2].removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the counts and write them down."""
+    if not _rows or hasattr(config, "workerinput"):
+        return
+    found = counted(_rows, _not_run)
+    (config.rootpath / "faults.json").write_text(as_json(found))
+    terminalreporter.write_sep("=", "faults")
+    for line in table(found):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def _whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[float, str]]]:
+    folder = tmp_path_factory.mktemp("reference")
+    one = Started(words_of(folder / "data", "--workers", "2"), folder / "home", {})
+    try:
+        ran = one.end()
+    finally:
+        ended(one)
+    assert ran.code == 0, ran.err
+    return folder / "data", one.lines
+
+
+@pytest.fixture(scope="session")
+def reference(_whole: tuple[Path, list[tuple[float, str]]]) -> Path:
+    """The dataset that every build of the corpus must end in, with its music. To be read only."""
+    return _whole[0]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(_whole: tuple[Path, list[tuple[float, str]]]) -> list[tuple[float, str]]:
+    """What the build of the reference said, with the seconds since it began."""
+    return _whole[1]
+
+
+@pytest.fixture
+def copy(reference: Path, tmp_path: Path) -> Path:
+    """A copy of the dataset to change."""
+    shutil.copytree(reference, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Start builds of the twenty pieces in processes of their own; none outlives the test."""
+    begun: list[Started] = []
+    numbers = itertools.count()
+
+    def begin(
+        out: Path | str,
+        *more: str,
+        environment: dict[str, str] | None = None,
+        words: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+    ) -> Started:
+        home = tmp_path / f"home-{next(numbers)}"
+        one = Started(words or words_of(out, *more), home, environment or {}, prefix)
+        begun.append(one)
+        return one
+
+    yield begin
+    for one in begun:
+        ended(one)

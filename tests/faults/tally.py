@@ -1,0 +1,105 @@
+"""What became of each planted fault: counted by kind, printed, and written to `faults.json`.
+
+A fault is `recovered` when the right bytes came in the end, `refused` when a clear line (or a row of exclusions)
+told of it, and `wrong` otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+SHARE = float(os.environ.get("FAULTS") or 10) / 100
+"""How much of the suite is run: all of it with FAULTS=100."""
+
+WHOLE = pytest.mark.skipif(SHARE < 0.5, reason="it takes long; FAULTS=50 or more runs it")
+
+OUTCOMES = ("recovered", "refused", "wrong")
+
+
+def share_of(count: int) -> int:
+    """So many of `count` in this run; at least one."""
+    return max(1, round(count * min(1.0, SHARE)))
+
+
+class Fault:
+    """One planted fault. It is wrong until one of the methods says otherwise."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        self.kind, self.what = kind, what
+        self.outcome, self.why = "wrong", "nothing was found out"
+
+    def recovered(self) -> None:
+        """The right bytes came in the end."""
+        self.outcome, self.why = "recovered", ""
+
+    def refused(self) -> None:
+        """It was told in a clear line, or left a row of exclusions."""
+        self.outcome, self.why = "refused", ""
+
+    def row(self) -> dict[str, str]:
+        """As it travels in a test's report."""
+        return {"kind": self.kind, "what": self.what, "outcome": self.outcome, "why": self.why}
+
+
+class Faults:
+    """The faults of one test."""
+
+    def __init__(self) -> None:
+        self.planted: list[Fault] = []
+
+    @contextmanager
+    def plant(self, kind: str, what: str) -> Iterator[Fault]:
+        """Plant one; whatever the block raises is what is wrong, and the test goes on with the next."""
+        fault = Fault(kind, what)
+        self.planted.append(fault)
+        try:
+            yield fault
+        except Exception as error:
+            fault.outcome, fault.why = "wrong", f"{type(error).__name__}: {error}"
+
+    def require_right(self) -> None:
+        """Fail when any was wrong."""
+        wrong = [
+            f"{fault.kind}: {fault.what}: {fault.why[:2000]}" for fault in self.planted if fault.outcome == "wrong"
+        ]
+        assert not wrong, f"{len(wrong)} of {len(self.planted)} wrong:\n" + "\n".join(wrong)
+
+
+def counted(rows: Iterable[dict[str, str]], not_run: dict[str, str]) -> dict[str, Any]:
+    """The figures of `faults.json`."""
+    kinds: dict[str, dict[str, int]] = {}
+    wrong: list[str] = []
+    for row in rows:
+        counts = kinds.setdefault(row["kind"], dict.fromkeys(("injected", *OUTCOMES), 0))
+        counts["injected"] += 1
+        counts[row["outcome"]] += 1
+        if row["outcome"] == "wrong":
+            wrong.append(f"{row['kind']}: {row['what']}: {row['why'][:300]}")
+    total = {key: sum(counts[key] for counts in kinds.values()) for key in ("injected", *OUTCOMES)}
+    found: dict[str, Any] = {**total, "kinds": dict(sorted(kinds.items()))}
+    if wrong:
+        found["what_was_wrong"] = wrong
+    if not_run:
+        found["not_run"] = not_run
+    return found
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """The figures as lines of text."""
+    head = ("fault", "injected", *OUTCOMES)
+    rows = [(kind, *(str(counts[key]) for key in head[1:])) for kind, counts in found["kinds"].items()]
+    rows.append(("all", *(str(found[key]) for key in head[1:])))
+    width = max(len(row[0]) for row in [head, *rows])
+    lines = [row[0].ljust(width) + "".join(cell.rjust(11) for cell in row[1:]) for row in [head, *rows]]
+    return [*lines, *(f"not run: {name}: {why}" for name, why in found.get("not_run", {}).items())]
+
+
+def as_json(found: dict[str, Any]) -> str:
+    """The text of `faults.json`."""
+    return json.dumps(found, indent=1, ensure_ascii=True) + "\n"

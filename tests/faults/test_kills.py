@@ -1,0 +1,181 @@
+"""SIGKILL at random moments of every stage, for the build itself, its workers and its decoders."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.faults.builds import Started, require_finished, require_true_receipt, words_of
+from tests.faults.tally import Faults, share_of
+
+VICTIMS = ("decoder", "worker", "nursery", "decoder")
+IN_PROCESSES = "--direct_running_mode=multi_processing"
+WORKER = "sdk_worker_main"
+STAGES = ("source.music:", "source:", "tags:", "features.ttmr:", "features.fp:", "recordings:", "splits:")
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a build that nobody disturbs goes: the moments at which it begins each stage, and ends, in seconds."""
+
+    moments: dict[str, float]
+    end: float
+
+    def length(self, stage: str) -> float:
+        """Of a stage, and of what is done before the next is told."""
+        begin = self.moments[stage]
+        return min([moment for moment in self.moments.values() if moment > begin] or [self.end]) - begin
+
+
+@pytest.fixture(scope="module")
+def course(undisturbed: Sequence[tuple[float, str]]) -> Course:
+    moments = {stage: next(at for at, line in undisturbed if line.startswith(stage)) for stage in STAGES}
+    return Course({"": 0.0, **moments}, max(at for at, _ in undisturbed))
+
+
+Start = Callable[..., Started]
+Command = Callable[..., Any]
+
+
+def moment_of(draws: random.Random, course: Course, number: int) -> tuple[str, float]:
+    """A stage, each in its turn, and seconds within it."""
+    stages = ("", *STAGES)
+    stage = stages[number % len(stages)]
+    return stage, draws.uniform(0, course.length(stage))
+
+
+def come_to(one: Started, stage: str, seconds: float) -> bool:
+    """Wait for a moment; whether the build was still at work then."""
+    if not one.wait_for(lambda: not stage or one.said(stage)):
+        return False
+    until = time.monotonic() + seconds
+    return not one.wait_for(lambda: time.monotonic() >= until, seconds + 1) or one.running()
+
+
+@pytest.mark.parametrize("number", range(share_of(30)))
+def test_a_build_that_is_killed_twice_goes_on(
+    faults: Faults, start: Start, command: Command, reference: Path, course: Course, tmp_path: Path, number: int
+) -> None:
+    draws = random.Random(f"killed twice {number}")
+    data, stage = tmp_path / "data", ("", *STAGES)[number % (1 + len(STAGES))]
+    # Only a kill among the pieces that are played needs them to be played.
+    words = ("--workers", "2", *(() if stage == "source.music:" else (f"--set=source.path={reference / 'music'}",)))
+    # The second kill meets a build that mends what the first left.
+    moments = [(stage, draws.uniform(0, course.length(stage))), ("", draws.uniform(0, course.end / 2))]
+    told = [f"{after:.2f} s into {stage or 'its beginning'}" for stage, after in moments]
+    with (
+        faults.plant("killed build", told[0]) as first,
+        faults.plant("killed build", f"again, {told[1]}") as second,
+    ):
+        for moment in moments:
+            one = start(data, *words)
+            come_to(one, *moment)
+            one.kill()
+            one.gone()
+            require_true_receipt(data)
+        ran = command(*words_of(data, *words))
+        assert ran.code == 0, ran.err
+        require_finished(data, reference)
+        first.recovered()
+        second.recovered()
+
+
+@pytest.mark.parametrize("number", range(share_of(40)))
+def test_a_build_outlives_the_processes_that_it_started(
+    faults: Faults, start: Start, reference: Path, tmp_path: Path, number: int
+) -> None:
+    victim = VICTIMS[number % len(VICTIMS)]
+    draws = random.Random(f"killed {victim} {number}")
+    data = tmp_path / "data"
+    with faults.plant(f"killed {victim}", f"{number}") as fault:
+        words = ("--workers", "2", f"--set=source.path={reference / 'music'}")
+        one = start(data, *words, *((IN_PROCESSES,) if victim == "worker" else ()))
+        fault.what = strike(one, victim, draws)
+        ran = one.end()
+        assert ran.code == 0, ran.err[-2000:]
+        assert "Traceback" not in ran.err, ran.err[-3000:]
+        one.gone()
+        require_finished(data, reference)
+        fault.recovered()
+
+
+def strike(one: Started, victim: str, draws: random.Random) -> str:
+    """Kill one process of a build at a random moment after there is one; return what was done."""
+    find: dict[str, Callable[[], list[psutil.Process]]] = {
+        "decoder": one.decoders,
+        "nursery": lambda: [process for process in [one.nursery()] if process is not None],
+        "worker": lambda: [p for p in one.family(WORKER) if not p.name().startswith("sh")],
+    }
+    # A worker process serves one stage.
+    stage = draws.choice(("features.ttmr:", "features.fp:"))
+    one.reach(stage)
+    assert one.wait_for(find[victim]), f"there never was a {victim}: {one.err[-1000:]}"
+    seconds = draws.uniform(0, 4.0 if victim == "worker" else 1.5)
+    one.wait_for(lambda: False, seconds)
+    for process in find[victim]()[:1]:
+        process.kill()
+        return f"in {stage} {seconds:.2f} s after it began"
+    return "too late: it had ended"
+
+
+def test_killed_while_videos_are_looked_through(
+    faults: Faults, start: Start, command: Command, tmp_path: Path, videos: Path
+) -> None:
+    words = videos_build(videos)
+    assert command(*words(tmp_path / "whole")).code == 0
+    draws = random.Random("videos")
+    for number in range(share_of(10)):
+        with faults.plant("killed build", f"at its videos, {number}") as fault:
+            data = tmp_path / f"data-{number}"
+            one = start("", words=words(data))
+            come_to(one, "videos:", draws.uniform(0, 4.0))
+            if number % 2:
+                one.kill()
+                one.gone()
+                require_true_receipt(data)
+            else:
+                for child in one.family("pipelines.videos.child")[:1]:
+                    child.kill()
+                ran = one.end()
+                assert ran.code == 0, ran.err
+            assert command(*words(data)).code == 0
+            require_finished(data, tmp_path / "whole")
+            fault.recovered()
+
+
+def videos_build(videos: Path) -> Callable[[Path], list[str]]:
+    settings = (f"source.path={videos / 'lists'}", f"videos.local={videos / 'files'}")
+
+    def words(out: Path) -> list[str]:
+        only = ("--only", "tags,splits", "--workers", "2")
+        return words_of(out, *only, manifest="music_videos", settings=settings)
+
+    return words
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small generated videos, and lists of their ids."""
+    from pipelines.synthesis.videos import encode_video, plan_video
+
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "lists").mkdir()
+    (folder / "files").mkdir()
+    lines: list[str] = []
+    for number in range(4):
+        track = f"-a{number:07d}_Z"
+        encode_video(
+            plan_video("music_video", number, 36.0, 12, (160, 90)),
+            folder / f"files/{track}.mp4",
+            sound_codec="flac",
+        )
+        lines += ["", f"# new artist:\tArtist {number}\t{number:022d}", "", track]
+    (folder / "lists/youtube_video_ids_00_206947.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
