@@ -73,7 +73,7 @@ def test_a_wrong_key_is_named(settings: list[str], words: str) -> None:
 
 
 def test_an_unknown_recipe_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such recipe; give a path, or one of: demo, ttmr"):
+    with pytest.raises(UsageError, match="no such recipe; give a path, or one of: demo, demo_video"):
         load_recipe("demoo")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(UsageError, match="a recipe is a mapping"):

@@ -269,7 +269,7 @@ def test_a_whole_track_is_tagged_by_crops_that_overlap_by_half_and_reach_its_end
 ) -> None:
     run = trained("vcmr_audio_tagging", videos, tmp_path / "run", f"start.run={listened}", "training.epochs=1")
     metrics = cli.evaluate(str(run))
-    dataset, tags = Dataset(str(videos)), as_json(run, "tags.json")["tags"]
+    dataset, tags = Dataset(str(videos)), as_json(run, "train_tags.json")["tags"]
     network: Any = trained_network(Run.at(str(run)), Run.at(str(run)).recipe()).eval()
     reader, splits = dataset.reader("waveform"), dataset.split_of("default", 0)
     tracks = sorted(t for t in reader.clips if splits.get(t) == "test" and dataset.texts[t].tags)
