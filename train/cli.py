@@ -281,13 +281,13 @@ def _plain_table(title: str) -> Table:
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
     console, split = _console(), metrics["split"]
-    if metrics["retrieval"]:
+    if metrics.get("retrieval"):
         console.print(_retrieval_table(metrics["retrieval"], split))
-    tagging, probes = metrics["tagging"], metrics.get("probes")
+    tagging, probes = metrics.get("tagging"), metrics.get("probes")
     if tagging and tagging["roc_auc"] is not None:
         table = _tagging_table(f"Tagging: {tagging['tags']} tags on {tagging['tracks']} tracks of {split}")
         _add_tagging(table, "all", tagging)
-        for name, part in (*tagging["by_group"].items(), *tagging["by_category"].items()):
+        for name, part in (*tagging.get("by_group", {}).items(), *tagging["by_category"].items()):
             _add_tagging(table, f"  {name}", part)
         table.add_row("chance", "0.500", f"{tagging['pr_auc_chance']:.3f}", "")
         console.print(table)
@@ -297,7 +297,7 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
         table = _tagging_table(f"Probes of frozen embeddings, mean ± deviation of 3 seeds, on {split}")
         for kind, found in probes.items():
             _add_tagging(table, kind, found)
-            for name, part in found["by_group"].items():
+            for name, part in found.get("by_group", {}).items():
                 _add_tagging(table, f"  {name}", part)
         console.print(table)
         for kind, found in probes.items():
@@ -366,7 +366,9 @@ def _add_tagging(table: Table, name: str, found: dict[str, Any]) -> None:
     if found["roc_auc"] is None:
         return
     spread = found.get("spread", {})
-    areas = (shown(found[key], found["intervals"], key, spread=spread.get(key)) for key in ("roc_auc", "pr_auc"))
+    areas = (
+        shown(found[key], found.get("intervals", {}), key, spread=spread.get(key)) for key in ("roc_auc", "pr_auc")
+    )
     table.add_row(escape(name), *(escape(area) for area in areas), str(found["tags"]))
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from train.evaluate.retrieval import chance, pairs_metrics, retrieval_metrics
-from train.evaluate.tagging import Vocabulary, pr_auc, roc_auc, tagging_metrics
+from train.evaluate.tagging import Vocabulary, pr_auc, roc_auc, tag_figures, tagging_metrics
 
 
 @given(
@@ -42,7 +42,7 @@ def test_tags_without_positives_or_negatives_are_left_out_and_counted() -> None:
     scores, labels = rng.normal(size=(30, 6)), rng.random((30, 6)) < 0.4
     labels[:, 1], labels[:, 4] = False, True
     kept, artists = [0, 2, 3, 5], [f"artist {n % 12}" for n in range(30)]
-    found = tagging_metrics([scores], labels, vocabulary("aabbba", some=[1, 2, 5], none=[1]), artists)
+    found = tag_figures([scores], labels, vocabulary("aabbba", some=[1, 2, 5], none=[1]), artists)
     assert found["roc_auc"] == pytest.approx(roc_auc_score(labels[:, kept], scores[:, kept], average="macro"))
     assert found["pr_auc"] == pytest.approx(average_precision_score(labels[:, kept], scores[:, kept]))
     assert (found["tags"], found["tags_without_positives"], found["tags_without_negatives"]) == (4, 1, 1)
@@ -63,6 +63,12 @@ def test_tags_without_positives_or_negatives_are_left_out_and_counted() -> None:
         "tags": 0,
         "intervals": {},
     }
+    quick = tagging_metrics(scores, labels, list("aabbba"))
+    assert {key: found[key] for key in quick if key != "by_category"} | {"by_category": {}} == {
+        **quick,
+        "by_category": {},
+    }
+    assert quick["by_category"]["a"].items() <= found["by_category"]["a"].items()
     by_tag = {row["tag"]: row for row in found["by_tag"]}
     assert set(by_tag) == {"t0", "t2", "t3", "t5"} and by_tag["t3"]["tracks"] == labels[:, 3].sum()
     assert by_tag["t3"]["pr_auc"] == pytest.approx(average_precision_score(labels[:, 3], scores[:, 3]))
@@ -73,7 +79,7 @@ def test_several_seeds_are_averaged() -> None:
     rng = np.random.default_rng(2)
     labels = rng.random((40, 3)) < 0.5
     seeds = [rng.normal(size=(40, 3)) + labels for _ in range(3)]
-    found = tagging_metrics(seeds, labels, vocabulary("xxx"), ["one"] * 40)
+    found = tag_figures(seeds, labels, vocabulary("xxx"), ["one"] * 40)
     areas = [roc_auc_score(labels, one) for one in seeds]
     assert found["roc_auc"] == pytest.approx(np.mean(areas))
     # One artist alone: every draw is the whole.
@@ -83,7 +89,7 @@ def test_several_seeds_are_averaged() -> None:
 def test_one_tag_a_track_is_a_task_of_classes() -> None:
     labels = np.eye(4, dtype=bool)[[0, 1, 2, 3, 0]]
     scores = np.array([[3, 1, 1, 1], [2, 2, 0, 0], [0, 0, 9, 1], [9, 0, 0, 8], [1, 0, 0, 0]], float)
-    found = tagging_metrics([scores], labels, vocabulary("gggg"), list("abcde"))
+    found = tag_figures([scores], labels, vocabulary("gggg"), list("abcde"))
     # The second track's own tag ties with another's, and the fourth's loses.
     assert found["accuracy"] == accuracy_score([0, 1, 2, 3, 0], [0, 0, 2, 0, 0]) == 0.6
     assert found["accuracy_chance"] == 0.25
@@ -91,7 +97,7 @@ def test_one_tag_a_track_is_a_task_of_classes() -> None:
 
 
 def test_no_usable_tag_gives_no_figure() -> None:
-    found = tagging_metrics([np.zeros((3, 1))], np.zeros((3, 1), bool), vocabulary("a"), list("xyz"))
+    found = tag_figures([np.zeros((3, 1))], np.zeros((3, 1), bool), vocabulary("a"), list("xyz"))
     assert found["roc_auc"] is None and found["tags"] == 0 and found["by_tag"] == []
 
 

@@ -167,6 +167,28 @@ def test_nothing_shown_is_markup(run: Path, command: Command) -> None:
     assert policy and "default-src 'none'" in policy and "script-src" not in policy
 
 
+def test_another_task_is_shown_by_what_it_tells(run: Path, command: Command) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    areas = {"roc_auc": 0.811, "pr_auc": 0.312}
+    metrics = {
+        **{key: metrics[key] for key in ("model", "split", "data", "tracks", "tracks_without_clip", "notes")},
+        "retrieval": None,
+        "crops": metrics["retrieval"]["strict"],
+        "tagging": {**areas, "pr_auc_chance": 0.1, "tags": 2, "tracks": 20, "tags_without_positives": 0}
+        | {
+            "tags_without_negatives": 0,
+            "intervals": {},
+            "by_category": {},
+            "by_tag": {"harp": {**areas, "tracks": 4}},
+        },
+    }
+    metrics["tagging"]["by_category"] = {"other": {**areas, "tags": 2}}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    assert command("report", run).code == 0
+    shown = elements(run).text
+    assert "0.811" in shown and "harp" in shown and "Crop to crop" in shown
+
+
 def test_music_is_linked_where_it_lies(run: Path, tmp_path: Path, command: Command) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     tracks = [track for example in metrics["examples"] for track in example["tracks"]]

@@ -115,6 +115,11 @@ def tag_draws(scores: Sequence[Floats], labels: Flags, artists: Sequence[str]) -
     return TagDraws(usable, areas / len(scores))
 
 
+def tagging_intervals(scores: Floats, labels: Flags, artists: Sequence[str]) -> dict[str, list[float]]:
+    """Intervals of one model's macro averages over all tags; see `TagDraws.of`."""
+    return tag_draws([scores], labels, artists).of(range(labels.shape[1]))
+
+
 def share_interval(hits: Flags | Floats, artists: Sequence[str]) -> list[float]:
     """The interval of the mean of `hits` (tracks,)."""
     weights = artist_weights(artists, DRAWS)

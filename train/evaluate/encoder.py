@@ -17,10 +17,10 @@ from train.data.reader import ClipReader, covering_crops
 from train.data.text import labels_of
 from train.evaluate.asked import Asked
 from train.evaluate.embed import CROPS_AT_ONCE, check_feature
-from train.evaluate.figures import Groups, Heard, probes, tracks_of
+from train.evaluate.figures import Groups, Heard, probed, tracks_of
 from train.evaluate.met import Met
 from train.evaluate.retrieval import pairs_metrics
-from train.evaluate.tagging import Vocabulary, tagging_metrics
+from train.evaluate.tagging import Vocabulary, tag_figures
 from train.loop.devices import on_cuda, set_up_torch
 from train.loop.setup import kept_of, trained_network
 from train.models.network import Network
@@ -88,7 +88,7 @@ class _Measured:
         crops = self.crops(tracks, cast(nn.Module, self.network.audio), 0.0)
         vectors = np.stack([rows.mean(axis=0) for rows in crops])
         heard = Heard(self.dataset, section, self.splits, {t: row for row, t in enumerate(tracks)}, vectors, notes)
-        return probes(heard, Groups(self.asked.groups), self.asked.percents, self.asked.trained)
+        return probed(heard, Groups(self.asked.groups), self.asked.percents, self.asked.trained)
 
 
 def over_crops(
@@ -149,7 +149,7 @@ def measure_tagger(run: Run, data: str, asked: Asked) -> dict[str, Any]:
         sources = [texts[track] for track in tracks]
         labels = labels_of(sources, {tag: column for column, tag in enumerate(tags)})
         artists = [source.artist_id or source.track_id for source in sources]
-        figures["tagging"] = tagging_metrics([scores], labels, _vocabulary(found, tags), artists)
+        figures["tagging"] = tag_figures([scores], labels, _vocabulary(found, tags), artists)
         new = {tag for source in sources for tag in source.tags} - set(tags)
         if new:
             notes.append(f"{len(new)} tags of the test tracks are on no train track and are not told.")

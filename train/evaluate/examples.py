@@ -48,7 +48,7 @@ def chosen_queries(
     """Some tags and some captions: of the categories with most tags the most frequent tag each; captions by hash.
 
     Args:
-        by_tag: rows of `train.evaluate.tagging.tagging_metrics`.
+        by_tag: rows of `train.evaluate.tagging.tag_figures`.
         tracks_of_tag: the tracks that have each.
         captions, tracks: of the fixed pairs.
     """

@@ -16,7 +16,7 @@ from train.data.text import labels_of
 from train.evaluate.asked import unwatched
 from train.evaluate.probe import Kind, Rows, efficiency, probe, trainings
 from train.evaluate.retrieval import pairs_metrics
-from train.evaluate.tagging import Vocabulary, tagging_metrics
+from train.evaluate.tagging import Vocabulary, tag_figures
 from train.recipe import DataSection
 
 Vectors = npt.NDArray[np.float32]
@@ -180,7 +180,7 @@ def retrieval(heard: Heard, sayer: Sayer, pairs: Pairs | None) -> dict[str, Any]
 def zero_shot(heard: Heard, sayer: Sayer, groups: Groups) -> dict[str, Any] | None:
     """Tags told by the distance to their text; None where the test tracks have none, which a note then says.
 
-    Beside the figures of `tagging_metrics`, a row of `by_tag` says whether the tag was `seen` in training, where
+    Beside the figures of `tag_figures`, a row of `by_tag` says whether the tag was `seen` in training, where
     that is known.
     """
     table = _tags(heard.dataset)
@@ -195,14 +195,20 @@ def zero_shot(heard: Heard, sayer: Sayer, groups: Groups) -> dict[str, Any] | No
         return None
     scores = heard.of(tagged) @ sayer.texts(table["tag"]).T
     labels = _labels(heard, tagged, table["tag"])
-    found = tagging_metrics([scores], labels, _vocabulary(table, groups), heard.artists(tagged))
+    found = tag_figures([scores], labels, _vocabulary(table, groups), heard.artists(tagged))
     if groups.seen is not None:
         for row in found["by_tag"]:
             row["seen"] = spoken(row["tag"]) in groups.seen
     return found
 
 
-def probes(
+def probes(heard: Heard) -> dict[str, Any] | None:
+    """What `probed` finds, of all labels and no groups."""
+    found: dict[str, Any] | None = probed(heard, Groups())["probes"]
+    return found
+
+
+def probed(
     heard: Heard,
     groups: Groups,
     percents: Sequence[float] = (),

@@ -15,7 +15,7 @@ from train.evaluate.annotated import best_f1_thresholds, overlap_scores
 from train.evaluate.asked import Asked
 from train.evaluate.embed import Embedder, Vectors, check_feature
 from train.evaluate.examples import about, answered, chosen_queries
-from train.evaluate.figures import Groups, Heard, Pairs, fixed_pairs, probes, retrieval, tracks_of, zero_shot
+from train.evaluate.figures import Groups, Heard, Pairs, fixed_pairs, probed, retrieval, tracks_of, zero_shot
 from train.evaluate.met import Met
 from train.evaluate.recorded import is_own
 from train.evaluate.space import Space, space_of, write_space
@@ -128,7 +128,7 @@ def measure(run: Run, data: str, asked: Asked) -> dict[str, Any]:
         "retrieval": retrieval(heard, words, pairs),
         "tagging": zero_shot(heard, words, groups),
         "trained_on": met.shared(dataset, tested),
-        **(probes(heard, groups, asked.percents, asked.trained) if asked.probing else {}),
+        **(probed(heard, groups, asked.percents, asked.trained) if asked.probing else {}),
         "notes": notes,
     }
     if groups.seen is None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from schemas.errors import UsageError
 from train.data.dataset import Dataset
 from train.evaluate.asked import Asked
-from train.evaluate.figures import Groups, Heard, Vectors, fixed_pairs, probes, retrieval, tracks_of, zero_shot
+from train.evaluate.figures import Groups, Heard, Vectors, fixed_pairs, probed, retrieval, tracks_of, zero_shot
 from train.evaluate.vector_file import read_vectors
 from train.recipe import DataSection
 
@@ -86,7 +86,7 @@ def measure_vectors(
         "tracks": len(tracks),
         "tracks_without_clip": without,
         **found,
-        **probes(heard, Groups(asked.groups), asked.percents, asked.trained),
+        **probed(heard, Groups(asked.groups), asked.percents, asked.trained),
         "notes": notes,
     }
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.data.order import permutation
-from train.evaluate.tagging import Vocabulary, macro_areas, measurable, pr_auc, tagging_metrics
+from train.evaluate.tagging import Vocabulary, macro_areas, measurable, pr_auc, tag_figures
 
 Vectors = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -79,7 +79,7 @@ def probe(
         entries: another grid than the published.
 
     Returns:
-        what `tagging_metrics` does, on the test split, the mean over seeds; `spread`, the standard deviations of
+        what `tag_figures` does, on the test split, the mean over seeds; `spread`, the standard deviations of
         the macro averages over them; `seeds`; `chosen`, the entry.
 
     Raises:
@@ -159,7 +159,7 @@ def _probed(
         advance()
     each = [macro_areas(one, test.labels) for one in scores]
     return {
-        **tagging_metrics(scores, test.labels, vocabulary, test.artists),
+        **tag_figures(scores, test.labels, vocabulary, test.artists),
         "spread": {name: float(np.std([one[name] for one in each])) for name in each[0]},
         "chosen": asdict(best[1]),
         "seeds": len(SEEDS),

@@ -15,7 +15,8 @@ _COSTLY = ("probes", "data_efficiency")
 def is_own(run: Run, found: Mapping[str, Any]) -> bool:
     """Whether something was measured on the dataset, in the scheme and the fold, that the run was trained on."""
     known, section, data = run.read_json(DATA), run.recipe().data, found["data"]
-    return (data["name"], data["manifest"], found["scheme"], found["fold"]) == (
+    split = (found.get("scheme", section.scheme), found.get("fold", section.fold))
+    return (data["name"], data["manifest"], *split) == (
         known.get("name"),
         known.get("manifest"),
         section.scheme,
@@ -44,8 +45,8 @@ def record(run: Run, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name(found: Mapping[str, Any]) -> str:
-    usual = (found["scheme"], found["fold"]) == (DEFAULT_SCHEME, 0)
-    return str(found["data"]["name"]) + ("" if usual else f" ({found['scheme']}/{found['fold']})")
+    scheme, fold = found.get("scheme", DEFAULT_SCHEME), found.get("fold", 0)
+    return str(found["data"]["name"]) + ("" if (scheme, fold) == (DEFAULT_SCHEME, 0) else f" ({scheme}/{fold})")
 
 
 def _before(run: Run, model: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,19 @@ class Vocabulary:
     groups: Mapping[str, Collection[int]] = field(default_factory=dict)
 
 
-def tagging_metrics(
+def tagging_metrics(scores: Floats, labels: Flags, categories: Sequence[str]) -> dict[str, Any]:
+    """`tag_figures` without intervals, groups and single tags: quick, for choosing.
+
+    Args:
+        scores, labels: (tracks, tags).
+        categories: of each tag.
+    """
+    positives = labels.sum(axis=0)
+    areas = {int(tag): _areas([scores], labels, int(tag)) for tag in measurable(labels)}
+    return {**_averages(areas, labels, categories, lambda _: {}), **_left_out(positives, labels)}
+
+
+def tag_figures(
     scores: Sequence[Floats], labels: Flags, vocabulary: Vocabulary, artists: Sequence[str]
 ) -> dict[str, Any]:
     """Macro averages over tags, in all, by category and by group, and tag by tag; intervals over artists.
@@ -78,46 +90,72 @@ def tagging_metrics(
     """
     positives = labels.sum(axis=0)
     draws = tag_draws(scores, labels, artists)
-    areas = {
-        int(tag): np.mean(
-            [(roc_auc(one[:, tag], labels[:, tag]), pr_auc(one[:, tag], labels[:, tag])) for one in scores], axis=0
-        )
-        for tag in draws.tags
-    }
+    areas = {int(tag): _areas(scores, labels, int(tag)) for tag in draws.tags}
 
-    def averaged(columns: Collection[int]) -> dict[str, Any]:
-        tags = [tag for tag in columns if tag in areas]
-        roc, pr = np.mean([areas[tag] for tag in tags], axis=0).tolist() if tags else (None, None)
-        return {
-            "roc_auc": roc,
-            "pr_auc": pr,
-            "pr_auc_chance": float(positives[tags].mean() / len(labels)) if tags else None,
-            "tags": len(tags),
-            "intervals": draws.of(tags),
-        }
+    def intervals(tags: Collection[int]) -> dict[str, Any]:
+        return {"intervals": draws.of(tags)}
 
-    by_category: dict[str, list[int]] = {}
-    for tag in areas:
-        by_category.setdefault(vocabulary.categories[tag], []).append(tag)
     return {
-        **averaged(list(areas)),
-        "tags_without_positives": int((positives == 0).sum()),
-        "tags_without_negatives": int((positives == len(labels)).sum()) if len(labels) else 0,
-        "tracks": len(labels),
-        "by_category": {name: averaged(tags) for name, tags in sorted(by_category.items())},
-        "by_group": {name: averaged(columns) for name, columns in vocabulary.groups.items() if columns},
+        **_averages(areas, labels, vocabulary.categories, intervals),
+        **_left_out(positives, labels),
+        "by_group": {
+            name: _averaged(areas, labels, columns, intervals)
+            for name, columns in vocabulary.groups.items()
+            if columns
+        },
         "by_tag": [
             {
                 "tag": vocabulary.tags[tag],
                 "category": vocabulary.categories[tag],
                 "tracks": int(positives[tag]),
-                "roc_auc": float(found[0]),
-                "pr_auc": float(found[1]),
-                "intervals": draws.of([tag]),
+                "roc_auc": roc,
+                "pr_auc": pr,
+                **intervals([tag]),
             }
-            for tag, found in areas.items()
+            for tag, (roc, pr) in areas.items()
         ],
         **_accuracy(scores, labels, artists),
+    }
+
+
+_Areas = Mapping[int, tuple[float, float]]
+_More = Callable[[Collection[int]], dict[str, Any]]
+
+
+def _areas(scores: Sequence[Floats], labels: Flags, tag: int) -> tuple[float, float]:
+    """Both areas of a tag, the means over seeds."""
+    held = labels[:, tag]
+    roc = float(np.mean([roc_auc(one[:, tag], held) for one in scores]))
+    return roc, float(np.mean([pr_auc(one[:, tag], held) for one in scores]))
+
+
+def _averages(areas: _Areas, labels: Flags, categories: Sequence[str], more: _More) -> dict[str, Any]:
+    by_category: dict[str, list[int]] = {}
+    for tag in areas:
+        by_category.setdefault(categories[tag], []).append(tag)
+    return {
+        **_averaged(areas, labels, list(areas), more),
+        "by_category": {name: _averaged(areas, labels, tags, more) for name, tags in sorted(by_category.items())},
+    }
+
+
+def _averaged(areas: _Areas, labels: Flags, columns: Collection[int], more: _More) -> dict[str, Any]:
+    tags = [tag for tag in columns if tag in areas]
+    roc, pr = np.mean([areas[tag] for tag in tags], axis=0).tolist() if tags else (None, None)
+    return {
+        "roc_auc": roc,
+        "pr_auc": pr,
+        "pr_auc_chance": float(labels[:, tags].mean()) if tags else None,
+        "tags": len(tags),
+        **more(tags),
+    }
+
+
+def _left_out(positives: npt.NDArray[Any], labels: Flags) -> dict[str, int]:
+    return {
+        "tags_without_positives": int((positives == 0).sum()),
+        "tags_without_negatives": int((positives == len(labels)).sum()) if len(labels) else 0,
+        "tracks": len(labels),
     }
 
 

@@ -186,7 +186,7 @@ def efficiency(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
 
 
 def _with_interval(axes: Axes, place: int, row: Mapping[str, Any], key: str, ink: str, size: float) -> None:
-    within = row["intervals"].get(key)
+    within = row.get("intervals", {}).get(key)
     if within:
         axes.plot(within, [place, place], "-", color=ink, linewidth=1.2, alpha=0.55)
     axes.plot(row[key], place, "o", color=ink, markersize=size)

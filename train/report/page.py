@@ -50,7 +50,7 @@ def page_text(run: Contents, beside: Sequence[Contents] = (), link: Link = lambd
     """
     metrics = run.metrics
     found = metrics.get("tagging") or {}
-    measured = found if found.get("roc_auc") is not None else {}
+    measured = _by_rows(found) if found.get("roc_auc") is not None else {}
     best_step = run.state.get("best_step")
     several = [run, *beside]
     tasks, transfers = tables.ttmr_table_4(run)
@@ -62,11 +62,12 @@ def page_text(run: Contents, beside: Sequence[Contents] = (), link: Link = lambd
         "curves": charts.curves(run.history, best_step) if len(run.history) > 1 else None,
         "retrieval": metrics.get("retrieval"),
         "retrieval_rows": tables.retrieval(metrics["retrieval"]) if metrics.get("retrieval") else [],
+        "crop_rows": tables.retrieval(metrics["crops"]) if metrics.get("crops") else [],
         "tagging": measured,
         "tagging_rows": tables.tagging(measured),
         "tag_rows": tables.by_tag(measured["by_tag"]) if measured else [],
         "by_category": charts.by_category(measured["by_category"], measured) if measured else None,
-        "by_tag": charts.by_tag(measured["by_tag"]) if measured else None,
+        "by_tag": charts.by_tag(measured["by_tag"]) if measured.get("by_tag") else None,
         "drawn_tags": charts.TOP_TAGS,
         "probes": metrics.get("probes") or {},
         "probe_rows": tables.probes(metrics["probes"]) if metrics.get("probes") else [],
@@ -88,6 +89,14 @@ def page_text(run: Contents, beside: Sequence[Contents] = (), link: Link = lambd
         "number": Numbering(),
     }
     return _environment().get_template("run.html.j2").render(context)
+
+
+def _by_rows(tagging: dict[str, Any]) -> dict[str, Any]:
+    """Tagging's figures with rows of tags; some tasks tell single tags by name alone, or not at all."""
+    by_tag = tagging.get("by_tag") or []
+    if isinstance(by_tag, dict):
+        by_tag = [{"tag": tag, "category": "other", **row} for tag, row in by_tag.items()]
+    return {**tagging, "by_tag": by_tag}
 
 
 def _environment() -> Environment:

@@ -52,7 +52,7 @@ def tagging(found: Mapping[str, Any]) -> list[Row]:
     """All tags, groups of them, and categories: areas, what chance earns, how many tags; nothing of nothing."""
     if not found:
         return []
-    parts = [("all tags", found), *found["by_group"].items(), *found["by_category"].items()]
+    parts = [("all tags", found), *found.get("by_group", {}).items(), *found["by_category"].items()]
     return [Row(name, _areas(part)) for name, part in parts if part["roc_auc"] is not None]
 
 
@@ -68,7 +68,9 @@ def probes(found: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 def _areas(one: Mapping[str, Any]) -> tuple[str, ...]:
     spread, chance = one.get("spread", {}), one.get("pr_auc_chance")
-    values = (shown(one[key], one["intervals"], key, spread=spread.get(key)) for key in ("roc_auc", "pr_auc"))
+    values = (
+        shown(one[key], one.get("intervals", {}), key, spread=spread.get(key)) for key in ("roc_auc", "pr_auc")
+    )
     return (*values, "" if chance is None else f"{chance:.3f}", thousands(one["tags"]))
 
 
@@ -80,7 +82,7 @@ def by_tag(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
             (
                 row["category"],
                 thousands(row["tracks"]),
-                *(shown(row[key], row["intervals"], key) for key in ("roc_auc", "pr_auc")),
+                *(shown(row[key], row.get("intervals", {}), key) for key in ("roc_auc", "pr_auc")),
                 {"True": "yes", "False": "no"}.get(str(row.get("seen")), ""),
             ),
         )
