@@ -247,8 +247,11 @@ class _Nursery:
                 "media": work.media,
                 "bytes": work.bytes,
             }
-            pid = self._ask(asked, theirs)["pid"]
-        return _Decoder(ours, work, partial(self._bury, pid))
+            answer = self._ask(asked, theirs)
+        if "error" in answer:
+            ours.close()
+            raise_error(answer, f"features.{work.name}")
+        return _Decoder(ours, work, partial(self._bury, answer["pid"]))
 
     def _bury(self, pid: int, kill: bool) -> _Failure:
         try:

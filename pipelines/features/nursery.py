@@ -71,7 +71,11 @@ class Nursery:
     def _fork(self, request: dict[str, Any]) -> dict[str, Any]:
         _, (descriptor,), _, _ = socket.recv_fds(self._parent, 1, 1)
         nursery = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # too many processes, or too little memory: not this track's fault
+            os.close(descriptor)
+            return {"error": "DataError", "text": f"no decoder can be started ({error.strerror}); build again"}
         if pid:
             os.close(descriptor)
             self._alive.add(pid)

@@ -109,7 +109,7 @@ class Started:
         """Whether a line that begins so was written to standard error."""
         return any(line.startswith(beginning) for _, line in list(self.lines))
 
-    def wait_for(self, true: Callable[[], Any], seconds: float = 120.0) -> bool:
+    def wait_for(self, true: Callable[[], Any], seconds: float = 300.0) -> bool:
         """Whether it came true before the process ended, or the seconds."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -128,7 +128,7 @@ class Started:
         """
         assert self.wait_for(lambda: self.said(stage)), f"it never came to {stage!r}: {self.err[-1000:]}"
 
-    def end(self, seconds: float = 300.0) -> Ended:
+    def end(self, seconds: float = 600.0) -> Ended:
         """Wait for its end.
 
         Raises:

@@ -202,12 +202,6 @@ def zero_shot(heard: Heard, sayer: Sayer, groups: Groups) -> dict[str, Any] | No
     return found
 
 
-def probes(heard: Heard) -> dict[str, Any] | None:
-    """What `probed` finds, of all labels and no groups."""
-    found: dict[str, Any] | None = probed(heard, Groups())["probes"]
-    return found
-
-
 def probed(
     heard: Heard,
     groups: Groups,
