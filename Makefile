@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 TEST_PROCESSES ?= 2
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/faults
 
 # How many of a hundred planted faults are run: builds that are killed, starved or lied to must end in the right bytes
 # or say why not. Counts are printed, and written to faults.json.

@@ -126,9 +126,9 @@ def test_other_files_only_are_looked_through_again(
     seen: list[Any] = []
     call = Children.call
 
-    def counted(self: Children, function: str, request: Any, limit_s: float) -> Any:
+    def counted(self: Children, function: str, request: Any, limit_s: float, *more: int) -> Any:
         seen.append((function, request.get("video")))
-        return call(self, function, request, limit_s)
+        return call(self, function, request, limit_s, *more)
 
     monkeypatch.setattr(Children, "call", counted)
     shutil.copy(made("still_image", 0), videos / f"{ids[2]}.mp4")
@@ -166,12 +166,12 @@ def test_a_video_whose_child_is_killed_is_tried_again(
     asked = words(publish({"One": ids}), videos, out, "--only", "tags,splits")
     call, waiting, seen = Children.call, list(deaths), []
 
-    def killed(self: Children, function: str, request: Any, limit_s: float) -> Any:
+    def killed(self: Children, function: str, request: Any, limit_s: float, *more: int) -> Any:
         if not function.endswith(":examine"):
-            return call(self, function, request, limit_s)
+            return call(self, function, request, limit_s, *more)
         seen.append(Path(request["video"]).stem)
         if seen[-1] != ids[1] or not waiting:
-            return call(self, function, request, limit_s)
+            return call(self, function, request, limit_s, *more)
         number = waiting.pop(0)
         if number is None:
             return call(self, "time:sleep", 60, 0.3)
