@@ -207,3 +207,11 @@ def test_without_tags_only_retrieval_is_measured_and_that_is_said(
     metrics = cli.evaluate(str(run), data.root)
     assert metrics["tagging"] is None and metrics["retrieval"]["pairs"] > 5
     assert metrics["notes"] == ["The test tracks have no tags, so tagging is not measured."]
+
+
+def test_words_that_no_train_text_had_say_nothing_in_a_query(trained: Path) -> None:
+    def found(query: str) -> list[tuple[str, float]]:
+        return [(row["track_id"], row["score"]) for row in cli.search(str(trained), query, top=5)]
+
+    assert found("a calm piano music, zzyzx") == found("calm piano ,")
+    assert found("Calm") == found("calm") != found("piano")

@@ -7,7 +7,7 @@ runs on the same captions differ. Everything that reads text (normalising, split
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -102,3 +102,19 @@ def unknown_only(tokenizer: Tokenizer, text: str) -> bool:
     unknown = tokenizer.token_to_id("[UNK]")
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     return all(token == unknown for token in ids)
+
+
+def without_spelt(tokenizer: Tokenizer, text: str, taught: Collection[str]) -> str:
+    """A text without the words that a vocabulary learnt here can only spell, letter by letter: no text that it was
+    learnt from had them, so their pieces mean something else. A text of nothing but such words stays as it is.
+
+    Args:
+        taught: words that stay however they are spelt, in lower case.
+    """
+    split = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+    kept = [word for word, _ in split if word in taught or _is_whole(tokenizer, word)]
+    return " ".join(kept) or text
+
+
+def _is_whole(tokenizer: Tokenizer, word: str) -> bool:
+    return tokenizer.token_to_id(word) is not None and (len(word) > 1 or not word.isalpha())

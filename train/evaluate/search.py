@@ -18,10 +18,11 @@ from schemas.errors import UsageError, suggest
 from schemas.table import META_KEY
 from schemas.tables import LABELS, TRACKS
 from train.data.dataset import Dataset
-from train.data.vocabulary import unknown_only
+from train.data.vocabulary import unknown_only, without_spelt
 from train.evaluate.asked import unwatched
 from train.evaluate.embed import Embedder, Vectors, check_feature
-from train.run import EMBEDDINGS, MODEL, Run
+from train.models.texts import text_module
+from train.run import EMBEDDINGS, MODEL, TRAIN_TAGS, Run
 
 CACHE_VERSION = 1
 Vector = npt.NDArray[np.float32]
@@ -68,6 +69,7 @@ class Index:
         splits = dataset.split_of(section.scheme, section.fold)
         self._splits = np.array([splits.get(track, "") for track in self.track_ids], dtype=np.str_)
         self._known = set(splits.values())
+        self._taught = _taught(run, self._embedder.recipe.model.text.kind)
         self._about = _columns(dataset, TRACKS, ["title", "artist_name", "audio_uri"])
         self._tags = _columns(dataset, LABELS, ["tags"])
 
@@ -83,6 +85,8 @@ class Index:
             raise UsageError(
                 f"{text!r}: the run's vocabulary knows no part of it; use words of the dataset's captions"
             )
+        if self._taught:
+            text = without_spelt(self._embedder.tokenizer, text, self._taught)
         vector: Vector = self._embedder.texts([text])[0]
         return vector
 
@@ -135,6 +139,13 @@ class Index:
         (tags,) = self._tags.get(track, ((),))
         split = str(self._splits[row]) or None
         return Found(rank, round(float(score), 6), track, title, artist, tuple(tags), split, audio_uri)
+
+
+def _taught(run: Run, kind: str) -> frozenset[str]:
+    """The words of the tags that a vocabulary was learnt from; none where it is a published one, or of captions."""
+    if not getattr(text_module(kind), "LEARNS_ITS_VOCABULARY", False):
+        return frozenset()
+    return frozenset(word for tag in run.read_json(TRAIN_TAGS).get("tags", ()) for word in str(tag).lower().split())
 
 
 def best(scores: npt.NDArray[Any], rows: npt.NDArray[np.intp], top: int) -> list[int]:

@@ -13,6 +13,9 @@ from train.data.vocabulary import train_wordpiece
 from train.models.texts import Made, Words
 from train.models.texts.transformer import TextEncoder, body_of, portable
 
+LEARNS_ITS_VOCABULARY = True
+"""So that of words that no train text had it knows letters at best."""
+
 
 class Settings(Section):
     """The recipe's section `model.text` for kind: small."""
