@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 
-.PHONY: demo test faults lint bench ci clean
+.PHONY: demo test faults lint bench study ci clean
 
 # The stamp is newer than what it was made from, so a second call starts at once.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -41,6 +41,10 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# Does it learn? Variants of the demo over three seeds: half an hour on two cores; goes on where it was stopped.
+study: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.study
 
 clean:
 	rm -rf $(VENV) demo

@@ -2,9 +2,9 @@
 
 Both sides read the same files, composed by `benchmarks.million_song` (8.6 million annotations, a million tracks),
 and make MSD500 and CALS' top 50 with 70/15/15 splits that share no artist, each side in processes of its own. The
-script (`benchmarks.tags_peer`) reads and cleans once for both, on all cores where that is easy. Our two builds are
-two commands, started at once from an empty cache: what both want, one of them makes while the other waits. They
-also write the funnel, the exclusions, the audit, the report and the card.
+script (`benchmarks.tags_peer`) reads and cleans once for both. Our two builds are two commands; the first finds an
+empty cache, the second what the first has left there. They also write the funnel, the exclusions, the audit, the
+report and the card.
 """
 
 from __future__ import annotations
@@ -42,16 +42,19 @@ RECIPES: dict[str, tuple[str, ...]] = {"msd500": (), "cals": CALS}
 
 @dataclass(frozen=True)
 class Run:
-    """What some processes took.
+    """What a process took.
 
     Attributes:
         seconds, processor: of the clock, and of all cores together.
-        peak: the most bytes of memory at one moment, of all of them with their children.
+        peak: the most bytes of memory at one moment, with all its children.
     """
 
     seconds: float
     processor: float
     peak: int
+
+    def __add__(self, after: Run) -> Run:
+        return Run(self.seconds + after.seconds, self.processor + after.processor, max(self.peak, after.peak))
 
 
 def run() -> list[Result]:
@@ -60,10 +63,11 @@ def run() -> list[Result]:
     ours_out, theirs_out = WORK / "tags/ours", WORK / "tags/theirs"
     script(small, theirs_out)  # bytecode, compiled code
     builds(small, ours_out)
-    ours_half = builds(half, ours_out)
+    half_runs = builds(half, ours_out)
     theirs = script(whole, theirs_out)
-    ours = builds(whole, ours_out)
-    show({"script": theirs, "both builds": ours, "both, half the size": ours_half})
+    runs = builds(whole, ours_out)
+    ours, ours_half = (sum_of(found) for found in (runs, half_runs))
+    show({"script": theirs, **runs, "both builds": ours, "both, half the size": ours_half})
     compare(ours_out, theirs_out)
     for made in (WORK / "tags", CACHE):
         shutil.rmtree(made)
@@ -90,16 +94,16 @@ def run() -> list[Result]:
     ]
 
 
-def builds(folder: Path, out: Path) -> Run:
-    """Both recipes built anew, side by side, from an empty cache; their datasets below `out`."""
+def builds(folder: Path, out: Path) -> dict[str, Run]:
+    """Each recipe built anew, one after the other from an empty cache; its dataset below `out`."""
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(CACHE, ignore_errors=True)
-    commands = []
+    taken = {}
     for name, settings in RECIPES.items():
         changed = [argument for setting in settings for argument in ("--set", setting)]
         command = ["-m", "tracklore", "build", name, "--out", str(out / name), "--only", "tags,splits"]
-        commands.append([*command, "--set", f"source.path={folder}", *changed])
-    return measured(*commands)
+        taken[name] = measured([*command, "--set", f"source.path={folder}", *changed])
+    return taken
 
 
 def script(folder: Path, out: Path) -> Run:
@@ -108,8 +112,13 @@ def script(folder: Path, out: Path) -> Run:
     return measured(["-m", "benchmarks.tags_peer", str(folder), str(out)])
 
 
-def measured(*commands: list[str]) -> Run:
-    """Run this Python with each of some lists of arguments, all at once; both sides may keep their bytecode."""
+def sum_of(runs: dict[str, Run]) -> Run:
+    """One run after the other."""
+    return sum(runs.values(), Run(0.0, 0.0, 0))
+
+
+def measured(arguments: list[str]) -> Run:
+    """Run this Python with `arguments`; both sides may keep their bytecode."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -117,35 +126,21 @@ def measured(*commands: list[str]) -> Run:
         "TRACKLORE_CACHE": str(CACHE),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    started, peak, processor = time.perf_counter(), 0, 0.0
+    started, peak = time.perf_counter(), 0
     with (WORK / "tags.log").open("wb") as log:
-        running = {
-            process.pid: process
-            for process in (
-                subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
-                for arguments in commands
-            )
-        }
-        most = dict.fromkeys(running, 0)
-        while running:
-            peak = max(peak, sum(_resident(pid) for pid in running))
-            for pid in list(running):
-                ended, status, usage = os.wait4(pid, os.WNOHANG)
-                if not ended:
-                    continue
-                process = running.pop(pid)
-                process.returncode = os.waitstatus_to_exitcode(status)
-                if process.returncode:
-                    raise RuntimeError(f"{process.args!r}: exit {process.returncode}\n{_log()}")
-                processor += usage.ru_utime + usage.ru_stime
-                most[pid] = usage.ru_maxrss * 1024
+        process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+        while True:
+            peak = max(peak, _resident(process.pid))
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
             time.sleep(0.02)
-    # What one process alone peaked at between two looks, the system knows.
-    return Run(time.perf_counter() - started, processor, max(peak, *most.values()))
-
-
-def _log() -> str:
-    return (WORK / "tags.log").read_text("utf-8", "replace")
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: exit {process.returncode}\n{(WORK / 'tags.log').read_text()}")
+    # What one process peaked at between two looks, the system knows.
+    return Run(seconds, usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss * 1024))
 
 
 def _resident(pid: int) -> int:

@@ -283,7 +283,7 @@ class Trainer:
             return None
         with self._kept_weights():
             figures = self.validation.figures(self.fabric, self.network)
-            value = figures[training.select_by]
+            value = figures.get(training.select_by, math.nan)  # where it cannot be told, it is not better
             if math.isfinite(value) and (
                 progress.best_value is None or self._is_better(value, progress.best_value)
             ):
