@@ -1,6 +1,6 @@
 """Does it learn? Every finding that is claimed, on the demo's corpus, whose truth is known, over three seeds.
 
-`python -m benchmarks.study` trains each variant (a minute on two cores, half the demo's epochs) unless it stands in
+`python -m benchmarks.study` trains each variant for half of the demo's epochs, unless it stands in
 .work already, so it goes on where it was stopped; it prints two tables, and writes study.json.
 """
 
