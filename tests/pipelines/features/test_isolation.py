@@ -107,6 +107,8 @@ class Program:
         return subprocess.Popen(
             self.words(*more), cwd=self.home, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            # Tests that run in a shell's background inherit that Ctrl-C is ignored; a terminal's program does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def build(self, *more: str) -> Ran:
