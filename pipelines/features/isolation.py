@@ -268,10 +268,10 @@ class _Nursery:
                 if descriptor is not None:
                     socket.send_fds(self._channel, [b"\0"], [descriptor.fileno()])
                 answer: dict[str, Any] = receive(self._channel, Patience(patience_s))[0]
-            except TimeoutError as error:  # one that hangs is as good as gone
+            except (TimeoutError, EOFError, OSError) as error:
+                # One that hangs is as good as gone; one that closed its socket may still be about to end, and
+                # whoever asks next must not meet it again.
                 self.stop()
-                raise EOFError from error
-            except OSError as error:
                 raise EOFError from error
         return answer
 

@@ -172,6 +172,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.unraisablehook = lambda _: None  # a store that fails under libsndfile; the track is told of it
     Nursery(socket.socket(fileno=int(sys.argv[1]))).serve()
+    os._exit(0)  # at once: taking down all that was imported would keep the parent waiting, and saves nothing
 
 
 if __name__ == "__main__":

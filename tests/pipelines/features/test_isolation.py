@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ import pytest
 import soundfile
 
 import tracklore
+from pipelines.features import isolation
+from schemas.manifest import FeatureSection
 
 RATE = 8_000
 FAULTY = '''
@@ -295,3 +298,20 @@ def test_limits_that_cannot_be_are_refused(
 ) -> None:
     ran = command("build", "demo", "--out", tmp_path / "out", *words)
     assert ran.code == 2 and told in ran.err
+
+
+def test_a_process_that_has_closed_its_socket_and_not_yet_ended_is_not_asked_twice() -> None:
+    decoders = isolation.Isolation()
+    section = FeatureSection(kind="waveform").model_dump_json()
+    try:
+        for _ in range(5):
+            decoders.prepare("sound", section)
+            nursery = decoders._nursery
+            assert nursery is not None
+            os.kill(
+                nursery._process.pid, signal.SIGSTOP
+            )  # so that it is still there, as one that takes itself down
+            nursery._channel.shutdown(socket.SHUT_RDWR)
+            decoders.prepare("sound", section.replace("{", "{ ", 1))
+    finally:
+        decoders.stop()
