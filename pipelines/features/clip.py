@@ -16,16 +16,15 @@ from pydantic import Field
 from pipelines.features.base import Feature, FeatureSettings
 from pipelines.features.media import MediaKind, MediaRef
 from pipelines.features.segments import Segments
+from pipelines.features.video_seconds import Images, VideoSeconds
 from pipelines.sources.file_digests import digests_of
 from schemas.digests import digest_of
 from schemas.errors import UsageError
-from schemas.reasons import Reason
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
 
 _FRAMES_A_CALL = 128
 _MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
-Images = npt.NDArray[np.uint8]
 Vectors = npt.NDArray[np.float32]
 
 
@@ -65,11 +64,7 @@ class ClipFeature(Feature):
 
     def __init__(self, name: str, settings: ClipSettings) -> None:
         super().__init__(name, settings)
-        seconds = settings.segments.segment_s
-        if seconds is None or seconds != int(seconds):
-            told = "is not given" if seconds is None else f"{seconds:g} is no whole number of seconds"
-            raise UsageError(f"features.{name}.segments.segment_s: {told}; a vector stands for a second")
-        self._seconds = int(seconds)
+        self._frames = VideoSeconds.of(name, settings.segments, settings.fps)
 
     def spec(self) -> FeatureSpec:
         settings = self.settings.model_dump(mode="json", exclude={"splits", "path"})
@@ -154,25 +149,7 @@ class ClipFeature(Feature):
 
     def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
         """The wanted frames of each segment, as large as the model sees them: uint8 (frames, height, width, 3)."""
-        from pipelines.features.decode import ExcludedError
-        from pipelines.features.video_frames import VideoFrames
-
-        settings = self.settings
-        with VideoFrames(media, ref.uri) as frames:
-            end = frames.end_s if ref.end_s is None else ref.end_s
-            segments = settings.segments.places(end - ref.start_s)
-            if not segments:
-                have = f"{end - ref.start_s:.2f} s; a segment has {self._seconds} s"
-                raise ExcludedError(Reason.TOO_SHORT, f"{ref.uri}: {have}")
-            each = self._seconds * settings.fps
-            steps = np.arange(each) / settings.fps
-            wanted = np.concatenate([ref.start_s + start + steps for start, _ in segments])
-            images = [self._seen(picture) for picture in frames.at(wanted)]
-        parts = [np.stack(images[n * each : (n + 1) * each]) for n in range(len(segments))]
-        return [
-            Clip(ref.track_id, n, ref.start_s + start, part)
-            for n, ((start, _), part) in enumerate(zip(segments, parts, strict=True))
-        ]
+        return self._frames.clips(media, ref, self._seen)
 
     def _seen(self, picture: Images) -> Images:
         """A frame as large as the model sees it, its colours as they are."""
@@ -241,7 +218,7 @@ class ClipFeature(Feature):
 
     def clip_bytes(self) -> int:
         count, _ = self.settings.segments.usual
-        return count * self._seconds * self.settings.dimensions * 2
+        return count * self._frames.seconds * self.settings.dimensions * 2
 
 
 def _batches(parts: list[Images], size: int) -> Iterator[Images]:

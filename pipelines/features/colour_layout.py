@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,9 @@ from pydantic import Field
 from pipelines.features.base import Feature, FeatureSettings
 from pipelines.features.media import MediaKind, MediaRef
 from pipelines.features.segments import Segments
-from schemas.errors import UsageError
-from schemas.reasons import Reason
+from pipelines.features.video_seconds import Images, VideoSeconds
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
-
-Images = npt.NDArray[np.uint8]
 
 
 class ColourLayoutSettings(FeatureSettings):
@@ -47,11 +45,7 @@ class ColourLayout(Feature):
 
     def __init__(self, name: str, settings: ColourLayoutSettings) -> None:
         super().__init__(name, settings)
-        seconds = settings.segments.segment_s
-        if seconds is None or seconds != int(seconds):
-            told = "is not given" if seconds is None else f"{seconds:g} is no whole number of seconds"
-            raise UsageError(f"features.{name}.segments.segment_s: {told}; a vector stands for a second")
-        self._seconds = int(seconds)
+        self._frames = VideoSeconds.of(name, settings.segments, settings.fps)
 
     @property
     def _width(self) -> int:
@@ -66,24 +60,14 @@ class ColourLayout(Feature):
         import av  # noqa: F401 - what is missing is missed here, not at the first track
 
     def clips(self, media: Store, ref: MediaRef) -> list[Clip]:
-        from pipelines.features.decode import ExcludedError
-        from pipelines.features.video_frames import VideoFrames
+        found = self._frames.clips(media, ref, self._told)
+        return [replace(clip, data=self._by_second(clip.data)) for clip in found]
 
-        settings = self.settings
-        with VideoFrames(media, ref.uri) as frames:
-            end = frames.end_s if ref.end_s is None else ref.end_s
-            segments = settings.segments.places(end - ref.start_s)
-            if not segments:
-                have = f"{end - ref.start_s:.2f} s; a segment has {self._seconds} s"
-                raise ExcludedError(Reason.TOO_SHORT, f"{ref.uri}: {have}")
-            steps = np.arange(self._seconds * settings.fps) / settings.fps
-            wanted = np.concatenate([ref.start_s + start + steps for start, _ in segments])
-            told = np.stack([self._told(picture) for picture in frames.at(wanted)])
-        seconds = told.reshape(len(segments), self._seconds, settings.fps, -1).mean(axis=2).astype(np.float16)
-        return [
-            Clip(ref.track_id, number, ref.start_s + start, seconds[number])
-            for number, (start, _) in enumerate(segments)
-        ]
+    def _by_second(self, told: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
+        means: npt.NDArray[np.float16] = (
+            told.reshape(-1, self.settings.fps, told.shape[1]).mean(axis=1).astype(np.float16)
+        )
+        return means
 
     def _told(self, picture: Images) -> npt.NDArray[np.float32]:
         """One frame's numbers, float32 (width,)."""
@@ -97,7 +81,7 @@ class ColourLayout(Feature):
 
     def clip_bytes(self) -> int:
         count, _ = self.settings.segments.usual
-        return count * self._seconds * self._width * 2
+        return count * self._frames.seconds * self._width * 2
 
 
 FEATURE = ColourLayout

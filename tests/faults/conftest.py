@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,32 @@ def faults(request: pytest.FixtureRequest) -> Iterator[Faults]:
     for fault in found.planted:
         request.node.user_properties.append(("fault", fault.row()))
     found.require_right()
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[int, list[str]]]:
+    """A web server on loopback that has nothing: its port, and what it was asked for."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *words: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            self.send_error(403 if "refused" in self.path else 404)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_CONNECT(self) -> None:
+            self.do_GET()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, seen
+    server.shutdown()
+    server.server_close()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

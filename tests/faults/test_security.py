@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -91,32 +89,6 @@ def test_a_build_speaks_to_nobody(faults: Faults, start: Start, reference: Path,
         start("", words=words, environment=environment).end()
         assert log.exists()
         fault.refused()
-
-
-@pytest.fixture
-def asked() -> Iterator[tuple[int, list[str]]]:
-    """A web server on loopback: its port, and what it was asked for."""
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *words: Any) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            seen.append(self.path)
-            self.send_error(403 if "refused" in self.path else 404)
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_CONNECT(self) -> None:
-            self.do_GET()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port, seen
-    server.shutdown()
-    server.server_close()
 
 
 def lists(folder: Path, *ids: str) -> Path:

@@ -15,7 +15,7 @@ from schemas.manifest import Name, Section
 from train.data.batches import Batch, Batches
 from train.data.order import EpochOrder
 from train.data.reader import Array
-from train.data.statistics import by_dimension, mean_and_std
+from train.data.statistics import by_dimension
 from train.evaluate.asked import Asked
 from train.models.network import Network, Tensors
 from train.models.video_lstm import VideoLstm, projector
@@ -23,7 +23,7 @@ from train.objectives.base import Pairs
 from train.recipe import TrainingSection
 from train.run import Run
 from train.tasks.base import Kept, Material
-from train.tasks.waves.material import Heard, Item, Same, known_of, open_heard
+from train.tasks.waves.material import Heard, Item, Same, WavesMaterial, known_of, open_heard
 from train.tasks.waves.network import audio_encoder, freeze, objective_of, row_of, spec_of, start, start_digest
 from train.tasks.waves.recipe import AudioModel, StartSection, WavesData, WavesRecipe
 
@@ -138,7 +138,7 @@ class Scenes(Batches):
 
 
 @dataclass(frozen=True)
-class AudioVideoMaterial(Material):
+class AudioVideoMaterial(WavesMaterial):
     """A dataset as the recipe uses it.
 
     Attributes:
@@ -148,22 +148,6 @@ class AudioVideoMaterial(Material):
     recipe: AudioVideoRecipe
     heard: Heard
     started: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def train_tracks(self) -> Sequence[str]:
-        """Ids of the items' tracks, in order."""
-        return [item.track_id for item in self.heard.train]
-
-    @property
-    def valid_tracks(self) -> Sequence[str]:
-        """Ids of the items' tracks, in order."""
-        return [item.track_id for item in self.heard.valid]
-
-    @property
-    def validates(self) -> bool:
-        """Whether there is another row to tell a row from."""
-        return len(self.heard.valid) >= 2
 
     def identity(self) -> dict[str, Any]:
         """See `Material.identity`."""
@@ -180,11 +164,8 @@ class AudioVideoMaterial(Material):
         """See `Material.new_network`."""
         torch.manual_seed(self.recipe.training.seed)
 
-        def statistics() -> tuple[float, float]:
-            return mean_and_std(self.heard.sound, sorted(set(self.train_tracks)), seed=self.recipe.training.seed)
-
         network = _network(
-            self.recipe, self.heard.sound.spec.shape, self._video.spec.shape, self._seconds, statistics
+            self.recipe, self.heard.sound.spec.shape, self._video.spec.shape, self._seconds, self.statistics
         )
         if self.recipe.model.video.standardised:
             mean, std = by_dimension(self._video, sorted(set(self.train_tracks)), seed=self.recipe.training.seed)
@@ -239,7 +220,7 @@ def opened(data: str, recipe: AudioVideoRecipe) -> Material:
     seen = heard.reader.readers[section.video].spec
     if len(seen.shape) != 2:
         raise UsageError(f"{data}: feature {section.video!r} is {seen.shape}, not one vector a second")
-    return AudioVideoMaterial(recipe, heard, start_digest(recipe.start), heard.notes)
+    return AudioVideoMaterial(recipe, heard, start_digest(recipe.start))
 
 
 def restored(run: Run, recipe: AudioVideoRecipe, kept: Kept) -> Network:

@@ -17,7 +17,6 @@ from train.augmentations import Chain, augmentation_settings
 from train.data.batches import Batch, Batches
 from train.data.order import EpochOrder
 from train.data.reader import Array
-from train.data.statistics import mean_and_std
 from train.evaluate.asked import Asked
 from train.models.audios.sample_cnn import scaled
 from train.models.network import Network, Tensors
@@ -26,7 +25,7 @@ from train.objectives.base import Pairs
 from train.recipe import TrainingSection
 from train.run import Run
 from train.tasks.base import Kept, Material
-from train.tasks.waves.material import Heard, Item, Same, known_of, open_heard
+from train.tasks.waves.material import Heard, Item, Same, WavesMaterial, known_of, open_heard
 from train.tasks.waves.network import audio_encoder, objective_of, row_of, spec_of
 from train.tasks.waves.recipe import AudioModel, WavesRecipe
 
@@ -153,33 +152,17 @@ class Views(Batches):
 
 
 @dataclass(frozen=True)
-class AudioViewsMaterial(Material):
+class AudioViewsMaterial(WavesMaterial):
     """A dataset as the recipe uses it."""
 
     recipe: AudioViewsRecipe
     heard: Heard
     chain: Chain
-    notes: tuple[str, ...]
 
     @property
     def crops(self) -> int:
         """Two views."""
         return 2
-
-    @property
-    def train_tracks(self) -> Sequence[str]:
-        """Ids of the items' tracks, in order."""
-        return [item.track_id for item in self.heard.train]
-
-    @property
-    def valid_tracks(self) -> Sequence[str]:
-        """Ids of the items' tracks, in order."""
-        return [item.track_id for item in self.heard.valid]
-
-    @property
-    def validates(self) -> bool:
-        """Whether there is another row to tell a row from."""
-        return len(self.heard.valid) >= 2
 
     def identity(self) -> dict[str, Any]:
         """See `Material.identity`."""
@@ -189,11 +172,7 @@ class AudioViewsMaterial(Material):
         """See `Material.new_network`."""
         torch.manual_seed(self.recipe.training.seed)
 
-        def statistics() -> tuple[float, float]:
-            tracks = sorted(set(self.train_tracks))
-            return mean_and_std(self.heard.sound, tracks, seed=self.recipe.training.seed)
-
-        return _network(self.recipe, self.heard.sound.spec.shape, self.chain, statistics), {}
+        return _network(self.recipe, self.heard.sound.spec.shape, self.chain, self.statistics), {}
 
     def batches(self, kept: Kept) -> tuple[Batches, Batches]:
         """See `Material.batches`."""
@@ -222,7 +201,7 @@ def opened(data: str, recipe: AudioViewsRecipe) -> Material:
     """See `train.tasks.base.Task.opened`."""
     heard = open_heard(data, recipe, [recipe.data.feature])
     chain = _chain(recipe, heard.sound.spec.shape, heard.sound.frame_s)
-    return AudioViewsMaterial(recipe, heard, chain, heard.notes)
+    return AudioViewsMaterial(recipe, heard, chain)
 
 
 def restored(run: Run, recipe: AudioViewsRecipe, kept: Kept) -> Network:

@@ -19,13 +19,12 @@ Kept = Mapping[str, str]
 
 
 class Material(ABC):
-    """A dataset as one recipe uses it, checked before the first step.
+    """A dataset as one recipe uses it, checked before the first step."""
 
-    Attributes:
-        notes: what a person should know, a sentence each.
-    """
-
-    notes: tuple[str, ...]
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know, a sentence each."""
 
     @property
     def crops(self) -> int:

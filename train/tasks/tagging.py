@@ -17,7 +17,6 @@ from train.data.batches import Batch, Batches
 from train.data.dataset import Dataset
 from train.data.order import EpochOrder
 from train.data.reader import Array
-from train.data.statistics import mean_and_std
 from train.data.text import labels_of
 from train.evaluate.asked import Asked
 from train.evaluate.tagging import macro_areas, measurable
@@ -26,7 +25,7 @@ from train.objectives.base import Pairs
 from train.recipe import ObjectiveSection
 from train.run import TRAIN_TAGS, Run, json_text
 from train.tasks.base import Kept, Material
-from train.tasks.waves.material import Heard, Item, open_heard
+from train.tasks.waves.material import Heard, Item, WavesMaterial, open_heard
 from train.tasks.waves.network import audio_encoder, freeze, objective_of, spec_of, start, start_digest
 from train.tasks.waves.recipe import AudioModel, StartSection, WavesData, WavesRecipe
 
@@ -138,7 +137,7 @@ class Labelled(Batches):
 
 
 @dataclass(frozen=True)
-class TaggingMaterial(Material):
+class TaggingMaterial(WavesMaterial):
     """A dataset as the recipe uses it.
 
     Attributes:
@@ -150,22 +149,6 @@ class TaggingMaterial(Material):
     heard: Heard
     tags: tuple[str, ...]
     started: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def train_tracks(self) -> Sequence[str]:
-        """Ids of the items' tracks, in order."""
-        return [item.track_id for item in self.heard.train]
-
-    @property
-    def valid_tracks(self) -> Sequence[str]:
-        """Ids of the items' tracks, in order."""
-        return [item.track_id for item in self.heard.valid]
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are tracks to validate on."""
-        return len(self.heard.valid) >= 2
 
     def identity(self) -> dict[str, Any]:
         """See `Material.identity`."""
@@ -175,10 +158,7 @@ class TaggingMaterial(Material):
         """See `Material.new_network`."""
         torch.manual_seed(self.recipe.training.seed)
 
-        def statistics() -> tuple[float, float]:
-            return mean_and_std(self.heard.sound, sorted(set(self.train_tracks)), seed=self.recipe.training.seed)
-
-        network = _network(self.recipe, self.heard.sound.spec.shape, len(self.tags), statistics)
+        network = _network(self.recipe, self.heard.sound.spec.shape, len(self.tags), self.statistics)
         start(network, network.audio, self.recipe.start)
         return network, {TRAIN_TAGS: json_text({"tags": list(self.tags)})}
 
@@ -229,7 +209,7 @@ def opened(data: str, recipe: TaggingRecipe) -> Material:
         raise UsageError(
             f"{data}: {len(tags)} tags on the train tracks, and tagging needs 2; see its manifest's tags"
         )
-    return TaggingMaterial(recipe, heard, tags, start_digest(recipe.start), heard.notes)
+    return TaggingMaterial(recipe, heard, tags, start_digest(recipe.start))
 
 
 def restored(run: Run, recipe: TaggingRecipe, kept: Kept) -> Network:

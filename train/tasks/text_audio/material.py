@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,22 @@ class TextAudioMaterial(Material):
     reader: ClipReader
     train: Selection
     valid: Selection
-    notes: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know, a sentence each."""
+        notes = []
+        for name, selection in (("train", self.train), ("valid", self.valid)):
+            if selection.without_clip:
+                notes.append(f"{selection.without_clip} tracks of {name} have no clip and are left out.")
+            if selection.without_text:
+                notes.append(f"{selection.without_text} tracks of {name} have neither tags nor a caption.")
+        if not self.validates:
+            notes.append("Valid has fewer than 2 distinct captions: no early stopping, the last weights are kept.")
+        wanted = self.recipe.training.batch_size
+        if len(self.train.sources) < wanted:
+            notes.append(f"Batches are smaller than {wanted}: that is more than all train tracks.")
+        return tuple(notes)
 
     @property
     def crops(self) -> int:
@@ -184,19 +199,4 @@ def open_material(data: str, recipe: TextAudioRecipe) -> TextAudioMaterial:
             f"{data}: {distinct} distinct captions on {len(train.sources)} usable train tracks; "
             "contrastive training needs at least 2, so give the tracks different tags or titles"
         )
-    material = TextAudioMaterial(recipe, dataset, reader, train, valid, ())
-    return replace(material, notes=tuple(_notes(material, recipe)))
-
-
-def _notes(material: TextAudioMaterial, recipe: TextAudioRecipe) -> list[str]:
-    notes = []
-    for name, selection in (("train", material.train), ("valid", material.valid)):
-        if selection.without_clip:
-            notes.append(f"{selection.without_clip} tracks of {name} have no clip and are left out.")
-        if selection.without_text:
-            notes.append(f"{selection.without_text} tracks of {name} have neither tags nor a caption.")
-    if not material.validates:
-        notes.append("Valid has fewer than 2 distinct captions: no early stopping, the last weights are kept.")
-    if len(material.train.sources) < recipe.training.batch_size:
-        notes.append(f"Batches are smaller than {recipe.training.batch_size}: that is more than all train tracks.")
-    return notes
+    return TextAudioMaterial(recipe, dataset, reader, train, valid)

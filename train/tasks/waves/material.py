@@ -12,7 +12,9 @@ from schemas.errors import UsageError
 from train.data.dataset import Dataset
 from train.data.joined import JoinedReader, Span, SpanCrop
 from train.data.reader import Array, ClipReader
+from train.data.statistics import mean_and_std
 from train.data.text import same
+from train.tasks.base import Material
 from train.tasks.waves.recipe import WavesData, WavesRecipe
 
 Same = Literal["recording", "artist"]
@@ -150,3 +152,40 @@ def known_of(
     false = recordings & ~ignored
     figures = {"same_recording": recordings.sum() / len(items), "false_negatives": false.sum() / len(items)}
     return {"ignored": ignored}, {name: float(value) for name, value in figures.items()}
+
+
+class WavesMaterial(Material):
+    """A dataset as a recipe of sound uses it, as far as these tasks share it.
+
+    Attributes:
+        recipe: the task's own.
+        heard: its usable tracks.
+    """
+
+    recipe: Any
+    heard: Heard
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know, a sentence each."""
+        return self.heard.notes
+
+    @property
+    def train_tracks(self) -> Sequence[str]:
+        """Ids of the items' tracks, in order."""
+        return [item.track_id for item in self.heard.train]
+
+    @property
+    def valid_tracks(self) -> Sequence[str]:
+        """Ids of the items' tracks, in order."""
+        return [item.track_id for item in self.heard.valid]
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is another row to tell a row from."""
+        return len(self.heard.valid) >= 2
+
+    def statistics(self) -> tuple[float, float]:
+        """Mean and standard deviation of the train tracks' sound."""
+        tracks = sorted(set(self.train_tracks))
+        return mean_and_std(self.heard.sound, tracks, seed=self.recipe.training.seed)
