@@ -40,6 +40,23 @@ Workers = Annotated[int | None, typer.Option("--workers", help="Threads here, or
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tracklore {version('tracklore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command(context_settings=_PASS_ON)
 def build(
     context: typer.Context,

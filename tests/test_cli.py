@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,3 +36,10 @@ def test_every_verb_explains_itself(command: Callable[..., Any], verb: str) -> N
 
 def test_no_words_show_the_help(command: Callable[..., Any]) -> None:
     assert "build" in command().out
+
+
+def test_it_tells_its_version(command: Callable[..., Any]) -> None:
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8")
+    expected = tomllib.loads(text)["project"]["version"]
+    ran = command("--version")
+    assert (ran.code, ran.out) == (0, f"tracklore {expected}\n")
