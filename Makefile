@@ -42,7 +42,7 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
-# Does it learn? Variants of the demo over three seeds; it goes on where it was stopped.
+# Does it learn? Variants on composed corpora over three seeds; it goes on where it was stopped.
 study: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.study
 

@@ -1,0 +1,1 @@
+"""Does it learn? Every finding that is claimed, on corpora whose truth is known, over three seeds."""
