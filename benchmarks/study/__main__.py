@@ -63,13 +63,16 @@ def spread(values: Sequence[float]) -> str:
 
 def compared(finding: Finding, metrics: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """A finding held against the figures, seed by seed: reproduced where the mean difference exceeds its spread."""
-    sides = (metrics[finding.better], metrics[finding.worse])
-    pairs = zip(*([figure_of(one, finding.figure) for one in side] for side in sides), strict=True)
+    sides = (
+        (metrics[finding.better], finding.figure),
+        (metrics[finding.worse], finding.worse_figure or finding.figure),
+    )
+    pairs = zip(*([figure_of(one, figure) for one in side] for side, figure in sides), strict=True)
     differences = [better - worse for better, worse in pairs]
     mean, deviation = statistics.mean(differences), statistics.stdev(differences)
     return {
         "better": finding.better,
-        "worse": finding.worse,
+        "worse": "chance" if finding.worse_figure else finding.worse,
         "figure": finding.figure,
         "source": finding.source,
         "difference": mean,
@@ -82,7 +85,7 @@ def compared(finding: Finding, metrics: dict[str, list[dict[str, Any]]]) -> dict
 def run(experiment: Experiment, console: Console) -> dict[str, Any]:
     """Train what is missing, and tell; figures by variant and seed, and the findings."""
     data = WORK / experiment.name
-    tracklore("build", *experiment.build, "--out", str(data))
+    tracklore("build", *experiment.build(), "--out", str(data))
     metrics: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in experiment.variants}
     for seed in SEEDS:
         for variant in experiment.variants:
