@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipelines.terminal import PlainConsole
+from schemas.terminal import PlainConsole
 
 LOG_EVERY_S = 15.0
 

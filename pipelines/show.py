@@ -15,11 +15,11 @@ from pipelines.audit import problems, scheme_name
 from pipelines.features.presets import Preset
 from pipelines.splits.labels import labels_of
 from pipelines.splits.measures import counted, label_distance, share_deviation
-from pipelines.terminal import PlainConsole
 from schemas.reasons import Reason
 from schemas.receipt import Receipt
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS
+from schemas.terminal import PlainConsole
 
 FIRST_SHARED = 5
 

@@ -78,7 +78,7 @@ def evaluate(
         found = task_module(place.recipe().task).measured(place, where, asked)
     content = record(place, found)
     _print_metrics(found)
-    _console().print(f"Written to {place.store.root}/{METRICS}", highlight=False, soft_wrap=True)
+    _console().print(f"Written to {place.store.root}/{METRICS}", highlight=False, markup=False, soft_wrap=True)
     return content if is_own(place, found) else found
 
 
@@ -117,7 +117,7 @@ def evaluate_embeddings(
     _print_metrics(metrics)
     if out is not None:
         Path(out).write_text(json.dumps(metrics, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-        _console().print(f"Written to {out}", highlight=False, soft_wrap=True)
+        _console().print(f"Written to {out}", highlight=False, markup=False, soft_wrap=True)
     return metrics
 
 
@@ -207,7 +207,7 @@ def export(run: str, out: str) -> list[str]:
     from train.run import Run
 
     written = export_run(Run.at(run), Store(out))
-    _console().print(f"Written to {out}: {', '.join(written)}", highlight=False, soft_wrap=True)
+    _console().print(f"Written to {out}: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
     _console().print(f'In Python: train.load("{out}")', highlight=False, soft_wrap=True, markup=False)
     return written
 
@@ -228,7 +228,7 @@ def report(run: str, *, beside: Sequence[str] = (), audio: str | None = None) ->
 
     place = Run.at(run)
     write_report(place, beside=[Run.at(other) for other in beside], audio=audio)
-    _console().print(f"Written to {place.store.root}/{REPORT}", highlight=False, soft_wrap=True)
+    _console().print(f"Written to {place.store.root}/{REPORT}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _patient_threads() -> None:
@@ -240,9 +240,9 @@ def _patient_threads() -> None:
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from schemas.terminal import PlainConsole
 
-    return Console()
+    return PlainConsole()
 
 
 @contextmanager

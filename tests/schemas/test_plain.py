@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from pipelines.terminal import PlainConsole
 from schemas.plain import one_line, plain, without_secrets
+from schemas.terminal import PlainConsole
 
 
 @given(st.text(st.characters(exclude_categories=())))

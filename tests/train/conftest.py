@@ -59,7 +59,7 @@ def write_dataset(
 ) -> Store:
     """Write a dataset directory.
 
-    A track is {track_id, tags, caption, split}; `clips` holds each track's segments.
+    A track is {track_id, tags, caption, split}, with a title or not; `clips` holds each track's segments.
     """
     store = Store(root)
     TRACKS.write(
@@ -69,7 +69,7 @@ def write_dataset(
                 "track_id": t["track_id"],
                 "artist_id": f"artist-{t['track_id']}",
                 "artist_name": f"Artist of {t['track_id']}",
-                "title": f"Title of {t['track_id']}",
+                "title": t.get("title", f"Title of {t['track_id']}"),
                 "recording_id": t["track_id"],
                 "audio_uri": f"{t['track_id']}.flac",
             }

@@ -157,6 +157,21 @@ def test_a_sound_is_a_search(
     assert first["track_id"] == "t042" and first["score"] == pytest.approx(1, abs=1e-5) and second["score"] < 1
 
 
+def test_titles_are_shown_as_text(
+    trained: Path,
+    make_dataset: Callable[..., Store],
+    tracks: Tracks,
+    clips: Clips,
+    tmp_path: Path,
+    command: Callable[..., Any],
+) -> None:
+    hostile = [{**track, "title": "\x1b]0;owned\x07[bold red]x[/bold red]"} for track in tracks]
+    data = make_dataset(str(tmp_path / "data"), hostile, clips)
+    ran = command("search", trained, "calm \x1b[2J", "--data", data.root, "--top", "1")
+    assert ran.code == 0, ran.err
+    assert "\x1b" not in ran.out and "\\x1b]0;owned\\x07[bold red]x[/bold red]" in ran.out
+
+
 def test_a_search_for_nothing_is_refused(trained: Path, command: Callable[..., Any]) -> None:
     ran = command("search", trained)
     assert ran.code == 2 and "say what to look for: words, --tag or --audio" in ran.err

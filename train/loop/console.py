@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from schemas.terminal import PlainConsole
 
 LINES = 12
 
@@ -34,7 +35,7 @@ class TrainingView:
     """A progress bar on a terminal; a dozen lines elsewhere; nothing on ranks other than the first."""
 
     def __init__(self, *, total: int, done: int, clips_per_step: int, first_rank: bool) -> None:
-        self._console = Console(stderr=False)
+        self._console = PlainConsole()
         self._shown = first_rank
         self._total = total
         self._next_line = 0
@@ -61,7 +62,7 @@ class TrainingView:
     def say(self, sentence: str) -> None:
         """A line that stays."""
         if self._shown:
-            self._console.print(sentence, highlight=False)
+            self._console.print(sentence, highlight=False, markup=False)
 
     def _left(self, step: int) -> str:
         """The time to the end, at the pace so far."""
