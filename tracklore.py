@@ -69,7 +69,7 @@ def build(
     ] = False,
     runner: Annotated[str | None, typer.Option("--runner", help="A Beam runner; FnApiRunner by default.")] = None,
     workers: Workers = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, what it takes, and stop.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail when a published split leaks, too.")] = False,
     keep: Annotated[
         str | None, typer.Option("--keep", metavar="FILE", help="A splits.parquet whose tracks keep their splits.")
@@ -90,6 +90,9 @@ def build(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try tracks again that left by a fault of the machine's.")
     ] = False,
+    prices: Annotated[
+        str | None, typer.Option("--prices", metavar="FILE", help="Of Dataflow, for the estimate of --dry-run.")
+    ] = None,
 ) -> None:
     """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
     from pipelines import cli
@@ -111,6 +114,7 @@ def build(
         stall_timeout=stall_timeout,
         memory_limit=memory_limit,
         retry=retry,
+        prices=prices,
     )
 
 

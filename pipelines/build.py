@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.costs.estimate import Cost, Items, items_of, source_cost, splits_cost, tags_cost, videos_cost
+from pipelines.dataflow import is_dataflow, require_ready
 from pipelines.directory import only_build, remove_work, require_ours
 from pipelines.engine import Engine, quiet_beam
 from pipelines.features.base import feature_of
@@ -19,6 +21,7 @@ from pipelines.locations import features_at
 from pipelines.progress import Reporter
 from pipelines.recordings.stage import recordings_stages
 from pipelines.sources.base import Source, SourceContext, source_class
+from pipelines.sources.folder import AUDIO_SUFFIXES, Folder
 from pipelines.sources.stage import SourceStage
 from pipelines.splits.stage import SplitsStage
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
@@ -85,11 +88,13 @@ class Build:
         receipt: as committed (as found, for a dry run).
         plan: rows (stage, what was to be done, counts and bytes).
         worked: whether any stage was run.
+        to_make: of a dry run, what the stages to be made will take; and of what.
     """
 
     receipt: Receipt
     plan: list[tuple[str, str, str]]
     worked: bool
+    to_make: tuple[Sequence[Cost], Items] | None = None
 
 
 def stages_of(request: Request, reporter: Reporter, *, dry_run: bool = False) -> tuple[list[Stage], Source]:
@@ -221,8 +226,9 @@ def _trusted_exclusions(context: BuildContext) -> dict[str, str]:
 
 
 def _lost_files(context: BuildContext, entry: StageEntry) -> Iterator[str]:
-    for path, file in entry.files.items():
-        if context.out.size(path) != file.bytes or (context.check and context.out.sha256(path) != file.sha256):
+    sizes: Sequence[int | None] = context.out.each(context.out.size, list(entry.files))
+    for (path, file), size in zip(entry.files.items(), sizes, strict=True):
+        if size != file.bytes or (context.check and context.out.sha256(path) != file.sha256):
             yield path
 
 
@@ -245,10 +251,8 @@ def build(
         DataError: the source or an engine failed.
     """
     manifest, out = request.manifest, request.out
-    if request.engine.runner == "DataflowRunner" and out.is_local:
-        raise UsageError(
-            f"--out {out.root}: Dataflow's workers cannot see this machine's folders; give gs://BUCKET/DIR"
-        )
+    if is_dataflow(request.engine.runner):
+        require_ready(request.engine, out, dry_run=dry_run)
     require_ours(out, read_receipt(out), manifest.name, request.where)
     request = replace(request, manifest=features_at(manifest, request.base))
     with only_build(out, dry_run=dry_run):
@@ -275,7 +279,7 @@ def build(
         planned = plan(stages, context, request.only)
         rows = plan_rows(planned, context)
         if dry_run:
-            return Build(receipt, rows, False)
+            return Build(receipt, rows, False, _to_make(planned, context, source))
         to_do = [item for item in planned if item.selected and not item.stands]
         for item in to_do:
             item.stage.preflight(context)
@@ -360,6 +364,27 @@ def _without_features(out: Store) -> set[str]:
     table = EXCLUSIONS.read(out, ["id", "stage"])
     each = [set(table.filter(pc.equal(table.column("stage"), name)).column("id").to_pylist()) for name in features]
     return set.intersection(*each) if each else set()
+
+
+def _to_make(planned: Sequence[Planned], context: BuildContext, source: Source) -> tuple[Sequence[Cost], Items]:
+    """What the stages that would be made will take, as far as it is known; recordings are not."""
+    media, tracks = source.audio(), _track_count(context, planned)
+    files = media.list() if media is not None and media.root_exists() else []
+    sound = [info for info in files if PurePosixPath(info.path).suffix.lower() in AUDIO_SUFFIXES]
+    items = items_of(context.out, context.receipt, tracks, sound, probed=isinstance(source, Folder))
+    costs = []
+    for item in planned:
+        stage = item.stage
+        if item.stands or not item.selected:
+            continue
+        if isinstance(stage, FeatureStage):
+            costs.append(stage.cost(items, context.receipt.shards))
+        elif stage.name in _COSTS:
+            costs.append(_COSTS[stage.name](items))
+    return costs, items
+
+
+_COSTS = {"source": source_cost, "tags": tags_cost, "splits": splits_cost, "videos": videos_cost}
 
 
 def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | None:

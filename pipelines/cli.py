@@ -34,6 +34,7 @@ def build(
     stall_timeout: float | None = None,
     memory_limit: float | None = None,
     retry: bool = False,
+    prices: str | None = None,
 ) -> None:
     """`tracklore build`. With `always_tell` the funnel and the audit are printed of a dataset that stands, too.
 
@@ -43,10 +44,12 @@ def build(
     """
     from pipelines.build import Build, Request
     from pipelines.build import build as run_build
+    from pipelines.costs.estimate import estimate
+    from pipelines.costs.prices import read_prices
     from pipelines.engine import DEFAULT_RUNNER, check_flags, check_runner
     from pipelines.memory import peak_memory
     from pipelines.progress import Reporter
-    from pipelines.show import console, show_plan, show_result
+    from pipelines.show import console, show_estimate, show_plan, show_result
     from pipelines.splits.apart import other_datasets
     from pipelines.views import LOADS, standing_audit, write_views
     from schemas.manifest import load_manifest
@@ -61,6 +64,8 @@ def build(
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
     request = Request(loaded, where, base, Store(out), engine, _several(only), check, retry)
     content: dict[str, Any] | None = None
+    if prices is not None and not dry_run:
+        raise UsageError("--prices goes with --dry-run")
 
     def views(result: Build) -> None:
         nonlocal content
@@ -77,6 +82,9 @@ def build(
         result = run_build(request, reporter, dry_run=dry_run, ahead=LOADS, views=views)
     if dry_run:
         show_plan(console(), result.plan)
+        if result.to_make is not None and result.to_make[0]:
+            costs, items = result.to_make
+            show_estimate(console(), estimate(costs, items, engine, read_prices(prices)))
         return
     if result.worked:
         reporter.say(f"memory: {peak.bytes / 1e9:.2f} GB at most, in {peak.processes} processes")

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
 from pipelines.processes import end_those_that_run, family, memory_bytes
 from pipelines.progress import Counter
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
@@ -143,11 +144,16 @@ def run(
     progress: Counter,
     label: str,
     seen_outside: Callable[[], int],
+    *,
+    flags: Sequence[str] = (),
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Build a pipeline with `wire`, run it to its end, and end it when nothing has moved for `stall_s`.
 
     Args:
         seen_outside: counts items from what lies on disk, where workers in other processes count unseen.
+        flags: of this run alone, behind the engine's.
+        say: tells a person of a job that was submitted.
 
     Raises:
         WorkerDiedError: a worker process ended; the engine would wait for it without end.
@@ -162,12 +168,17 @@ def run(
 
     def work() -> None:
         try:
-            pipeline = beam.Pipeline(options=options_of(engine))
+            options = options_of(replace(engine, flags=(*engine.flags, *flags)))
+            pipeline = beam.Pipeline(options=options)
             wire(pipeline)
-            pipeline.run().wait_until_finish()
+            result = pipeline.run()
+            if is_dataflow(engine.runner):
+                say(submitted(result, options, label))
+            result.wait_until_finish()
         except BaseException as error:
             outcome.append(error)
 
+    look_every_s = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
     with _deaths_noticed(engine) as deaths:
@@ -180,7 +191,7 @@ def run(
                 if outcome or not thread.is_alive():
                     break
                 raise WorkerDiedError(f"{label}: {deaths[0]}; build again to go on from there")
-            if time.monotonic() - looked > _LOOK_EVERY_S:
+            if time.monotonic() - looked > look_every_s:
                 _require_room(engine, label)
                 if not engine.is_local:
                     progress.done = seen_outside()

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.audit import problems, scheme_name
+from pipelines.costs.estimate import Estimate
 from pipelines.features.presets import Preset
 from pipelines.splits.labels import labels_of
 from pipelines.splits.measures import counted, label_distance, share_deviation
@@ -81,6 +82,31 @@ def show_plan(out_console: Console, rows: Sequence[tuple[str, str, str]]) -> Non
     for row in rows:
         table.add_row(*row)
     out_console.print(table)
+
+
+def show_estimate(out_console: Console, found: Estimate) -> None:
+    """What the stages of a plan will take."""
+    table = _table("What it takes", "stage", "core-hours", "GB read", "GB written", "MB shuffled", "tasks")
+    for cost in found.costs:
+        sizes = (cost.read / 1e9, cost.written / 1e9, cost.shuffled / 1e6)
+        told = [f"{size:,.3f}" for size in sizes]
+        table.add_row(
+            escape(cost.stage), f"{cost.cpu_s / 3600:,.3f}", *told, f"{cost.tasks:,}" if cost.tasks else ""
+        )
+    sums = [sum(getattr(cost, name) for cost in found.costs) for name in ("read", "written", "shuffled")]
+    told = [f"{size / unit:,.3f}" for size, unit in zip(sums, (1e9, 1e9, 1e6), strict=True)]
+    table.add_row("all", f"{found.core_hours:,.3f}", *told, "")
+    out_console.print(table)
+    wall = f"{found.wall_s / 3600:,.2f} hours" if found.wall_s >= 3600 else f"{found.wall_s / 60:,.1f} minutes"
+    cores = f" of {found.cores} cores" if found.cores > 1 else ""
+    paid = (
+        ""
+        if found.money is None
+        else f", {found.worker_hours:,.2f} worker-hours, {found.money:,.2f} {found.currency}"
+    )
+    lines = [f"On {found.workers} workers{cores}: {wall}{paid}", *found.lines]
+    for line in lines:
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_funnel(out_console: Console, receipt: Receipt) -> None:

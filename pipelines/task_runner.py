@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.dataflow import flags_of, is_dataflow
 from pipelines.engine import Engine, WorkerDiedError, run
 from pipelines.progress import Reporter
 from pipelines.tasks import WORK_FOLDER, Task, TaskSet
@@ -32,8 +33,8 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
     """
     for left in reversed(range(WORKERS_MAY_DIE + 1)):
         # A task that ended in an error before is run again: its cause may be gone.
-        before = ((task.id, _result(tasks, task, out)) for task in tasks.tasks)
-        results = {key: found for key, found in before if found is not None and "error" not in found}
+        before = zip(tasks.tasks, _results(tasks, tasks.tasks, out), strict=True)
+        results = {task.id: found for task, found in before if found is not None and "error" not in found}
         pending = [task for task in tasks.tasks if task.id not in results]
         if not pending:
             return results
@@ -45,8 +46,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
                 raise
             out.remove_temporaries()
             reporter.say(f"{tasks.label}: a worker process ended in mid-run; what it had not finished is run again")
-    for task in pending:
-        found = _result(tasks, task, out)
+    for task, found in zip(pending, _results(tasks, pending, out), strict=True):
         if found is None:
             raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
         if "error" in found:
@@ -73,13 +73,18 @@ def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: En
         def finished() -> int:
             return sum(items.get(info.path, 0) for info in out.list(tasks.folder))
 
-        run(engine, wire, progress, tasks.label, finished)
+        flags = flags_of(engine, tasks.label, out) if is_dataflow(engine.runner) else []
+        run(engine, wire, progress, tasks.label, finished, flags=flags, say=reporter.say)
 
 
 def forget_tasks(label: str, out: Store) -> None:
     """Delete a stage's specs and results; its output is committed."""
     for info in out.list(f"{WORK_FOLDER}/{label}"):
         out.remove(info.path)
+
+
+def _results(tasks: TaskSet, wanted: Sequence[Task], out: Store) -> Sequence[dict[str, Any] | None]:
+    return out.each(lambda task: _result(tasks, task, out), wanted)
 
 
 def _result(tasks: TaskSet, task: Task, out: Store) -> dict[str, Any] | None:

@@ -12,11 +12,12 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -26,10 +27,19 @@ from schemas.errors import UsageError
 
 TEMPORARY_PREFIX = "_tmp-"
 LINKED_FOLDER = "linked folder"
+T = TypeVar("T")
+R = TypeVar("R")
+_AT_ONCE = 32
 NO_FILE = "pipe, socket or device"
 _KNOWN_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3"}
 # A client's own 10 connections would let 20 ms of delay halve the rate of small reads.
-_OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"max_pool_connections": 64}}}
+# And what it has listed it would remember, while workers elsewhere write there.
+_FRESH = {"use_listings_cache": False}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "gs": _FRESH,
+    "gcs": _FRESH,
+    "s3": {**_FRESH, "config_kwargs": {"max_pool_connections": 64}},
+}
 
 
 @dataclass(frozen=True)
@@ -264,6 +274,13 @@ class Store:
                 fs.rm(name)
                 removed += 1
         return removed
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> Sequence[R]:
+        """What `work` gives for each item, in order: many at a time where each waits for a store far away."""
+        if self.is_local or not self.is_shared:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(work, items))
 
     def sha256(self, relative: str) -> str:
         """Read the file and return its digest."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.discovery import modules_that_define
 from pipelines.features.media import Media, MediaKind, MediaRef
+from pipelines.features.segments import Segments
 from schemas.errors import UsageError, suggest
 from schemas.manifest import FeatureSection, Name, validated
 from schemas.shards import Clip, FeatureSpec
@@ -85,6 +86,15 @@ class Feature(ABC):
     @abstractmethod
     def clip_bytes(self) -> int:
         """Bytes of a usual clip, for the plan."""
+
+    def kept(self) -> Segments | None:
+        """Which seconds of a track are decoded, for estimates; None where nothing is."""
+        return None
+
+    def cost_name(self) -> str:
+        """What of the measured costs is its own."""
+        name: str = self.settings.kind
+        return name
 
 
 def feature_kinds() -> list[str]:

@@ -216,6 +216,9 @@ class ClipFeature(Feature):
             found: tuple[str, Any] = self._models[key]
         return found
 
+    def kept(self) -> Segments:
+        return self.settings.segments
+
     def clip_bytes(self) -> int:
         count, _ = self.settings.segments.usual
         return count * self._frames.seconds * self.settings.dimensions * 2

@@ -79,6 +79,9 @@ class ColourLayout(Feature):
         cells = np.array([[cell.mean(axis=(0, 1)) for cell in band] for band in parts]) / 255
         return np.concatenate([np.sqrt(shares), cells.ravel()]).astype(np.float32)
 
+    def kept(self) -> Segments:
+        return self.settings.segments
+
     def clip_bytes(self) -> int:
         count, _ = self.settings.segments.usual
         return count * self._frames.seconds * self._width * 2

@@ -108,6 +108,9 @@ class Fingerprint(Feature):
         found = self._sound.segments(media, ref)
         return [Clip(ref.track_id, part.number, part.start_s, fingerprint(part.samples)) for part in found]
 
+    def kept(self) -> Segments:
+        return self.settings.segments
+
     def clip_bytes(self) -> int:
         return int(self.settings.segments.usual[1] / HOP_S) * 4
 

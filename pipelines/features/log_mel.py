@@ -147,6 +147,12 @@ class LogMel(Feature):
         )
         return exact.astype(np.float32)
 
+    def kept(self) -> Segments:
+        return self._segments
+
+    def cost_name(self) -> str:
+        return f"{self.settings.kind}:{self.settings.preset}"
+
     def clip_bytes(self) -> int:
         count, seconds = self._segments.usual
         frames = self._mel.frames(round(seconds * self._mel.rate))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pipelines.sources.base import Source
 from schemas.store import Store
@@ -14,7 +15,7 @@ from schemas.tables import TRACKS
 MediaKind = Literal["audio", "video"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MediaRef:
     """A track's file of one kind.
 
@@ -79,15 +80,15 @@ class SourceMedia(Media):
         uri, sha256 = f"{kind}_uri", f"{kind}_sha256"
         whole = self._source.files_are_clips()
         columns = [name for name in ("track_id", uri, sha256, "start_s", "end_s") if name in TRACKS.schema.names]
-        rows = sorted(TRACKS.read(out, columns).to_pylist(), key=lambda row: row["track_id"])
+        table = TRACKS.read(out, columns).sort_by("track_id")
+        # Column by column: a dictionary a row would be most of what is held here of a million tracks.
+        ids, uris = (table.column(name).to_pylist() for name in ("track_id", uri))
+        digests = table.column(sha256).to_pylist() if sha256 in columns else itertools.repeat(None)
+        parts: Iterable[tuple[float | None, float | None]] = itertools.repeat((0.0, None))
+        if not whole:
+            parts = zip(*(table.column(name).to_pylist() for name in ("start_s", "end_s")), strict=True)
+        rows = zip(ids, uris, parts, digests, strict=False)
         found = [
-            MediaRef(row["track_id"], row[uri], *((0.0, None) if whole else _part(row)), row.get(sha256))
-            for row in rows
-            if row[uri]
+            MediaRef(track, path, start or 0.0, end, digest) for track, path, (start, end), digest in rows if path
         ]
-        return found, [row["track_id"] for row in rows if not row[uri]]
-
-
-def _part(row: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Where the track starts and ends in its file, seconds."""
-    return row["start_s"] or 0.0, row["end_s"]
+        return found, [track for track, path in zip(ids, uris, strict=True) if not path]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.costs.estimate import Cost, Items, feature_cost
+from pipelines.dataflow import require_visible
 from pipelines.engine import silence_beam
 from pipelines.features.base import Feature
 from pipelines.features.isolation import isolation, stop
@@ -66,7 +68,7 @@ class FeatureStage(Stage):
         return sorted(paths & set(entry.files))
 
     def preflight(self, context: BuildContext) -> None:
-        self._store(context)
+        require_visible(context.engine, self._store(context), f"{context.where}: features.{self._feature.name}")
         unknown = set(self._feature.settings.splits) - set(context.manifest.splits.ratios)
         if unknown:
             raise UsageError(
@@ -180,14 +182,23 @@ class FeatureStage(Stage):
         entries: dict[str, FileEntry] = {}
         excluded: list[list[Any]] = []
         missing: set[str] = set()
-        with ThreadPoolExecutor(context.engine.threads) as pool:
-            for task, found in zip(tasks, pool.map(standing, tasks), strict=True):
-                if found is None:
-                    missing.add(task.id)
-                else:
-                    entries[task.spec["path"]] = found[0]
-                    excluded.extend(found[1])
+        known: Sequence[tuple[FileEntry, list[list[Any]]] | None]
+        if context.out.is_local:
+            with ThreadPoolExecutor(context.engine.threads) as pool:
+                known = list(pool.map(standing, tasks))
+        else:
+            known = context.out.each(standing, tasks)
+        for task, found in zip(tasks, known, strict=True):
+            if found is None:
+                missing.add(task.id)
+            else:
+                entries[task.spec["path"]] = found[0]
+                excluded.extend(found[1])
         return entries, excluded, missing
+
+    def cost(self, items: Items, shards: int | None) -> Cost:
+        """What it takes to compute the feature of so many tracks."""
+        return feature_cost(self._feature, items, shards)
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         if tracks is None:

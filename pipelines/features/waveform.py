@@ -9,6 +9,7 @@ import numpy as np
 from pipelines.features.base import Feature
 from pipelines.features.media import MediaRef
 from pipelines.features.presets import PRESETS
+from pipelines.features.segments import Segments
 from pipelines.features.sound import Samples, Sound, SoundSettings
 from schemas.shards import Clip, FeatureSpec
 from schemas.store import Store
@@ -57,6 +58,9 @@ class Waveform(Feature):
             Clip(ref.track_id, segment.number, segment.start_s, as_int16(segment.samples))
             for segment in self._sound.segments(media, ref)
         ]
+
+    def kept(self) -> Segments:
+        return self._segments
 
     def clip_bytes(self) -> int:
         count, seconds = self._segments.usual

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
+from pipelines.dataflow import require_visible
 from pipelines.progress import counter
 from pipelines.sources.base import SourceTables
 from pipelines.sources.folder import AUDIO_SUFFIXES, Folder, FolderSettings
@@ -130,6 +131,7 @@ class Demo(Folder):
         if not tasks:
             forget_tasks(_LABEL, self.context.out)  # of a build that was killed when all was played
             return
+        require_visible(self.context.engine, self._store, "source.path")
         shared = {"root": self._store.root, "corpus": {key: getattr(self.settings, key) for key in _CORPUS_KEYS}}
         work = TaskSet(_LABEL, "pipelines.sources.demo:play_tracks", tasks, shared)
         self.context.reporter.say(f"{_LABEL}: playing {len(missing)} pieces")

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from pipelines.dataflow import require_visible
 from pipelines.progress import counter
 from pipelines.sources.artists import artist_id
 from pipelines.sources.base import Source, SourceSettings, SourceTables
@@ -125,6 +126,7 @@ class DemoVideo(Source):
         names = [track.track_id for track in self._corpus.tracks] + list(NO_MUSIC_VIDEOS)
         missing = [number for number, name in enumerate(names) if file_of(name) not in present]
         if missing:
+            require_visible(self.context.engine, store, "videos")
             tasks = []
             for start in range(0, len(missing), VIDEOS_PER_TASK):
                 numbers = missing[start : start + VIDEOS_PER_TASK]

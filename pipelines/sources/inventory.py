@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cache import cache_folder
+from pipelines.dataflow import require_visible
 from pipelines.progress import counter
 from pipelines.sources.base import SourceContext
 from pipelines.sources.probe import PROBE_VERSION, Probe, probe
@@ -22,6 +23,7 @@ from schemas.reasons import Reason
 from schemas.store import FileInfo, Store
 
 FILES_PER_TASK = 256
+REMOTE_AT_ONCE = 16
 LABEL = "source"
 
 
@@ -33,6 +35,7 @@ def probe_files(context: SourceContext, store: Store, files: Sequence[FileInfo])
     if missing and context.dry_run:
         found.update({info.path: Probe(f"not read yet: {info.bytes} {info.stamp}", "") for info in missing})
     elif missing:
+        require_visible(context.engine, store, "source.path")
         tasks = []
         for start in range(0, len(missing), FILES_PER_TASK):
             chunk = [[i.path, i.bytes, i.stamp] for i in missing[start : start + FILES_PER_TASK]]
@@ -56,7 +59,9 @@ def probe_chunk(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
         progress.advance()
         return [path, value]
 
-    with ThreadPoolExecutor(context.threads) as pool:
+    # Of a file in an object store most of the time goes by between question and answer.
+    at_once = context.threads if store.is_local else max(context.threads, REMOTE_AT_ONCE)
+    with ThreadPoolExecutor(at_once) as pool:
         return {"probes": list(pool.map(one, (path for path, _, _ in spec["files"])))}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
+from pipelines.videos.at_hand import at_hand
 from pipelines.videos.children import CHILDREN, LIBRARIES_BYTES, MOST_BYTES, ChildError
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.store import Store
@@ -40,14 +41,13 @@ def examine_videos(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]
     store = Store(context.shared["root"])
     progress = counter(context.label)
 
-    def local(path: str | None) -> str | None:
-        return None if path is None else str(store.local_path(path))
-
     def one(video: list[Any]) -> list[Any]:
-        track, audio, pictures = video
-        request = {**context.shared["request"], "audio": local(audio), "video": local(pictures)}
+        track, *paths = video
         try:
-            return [track, examined(request, context.shared["limit_s"], LIBRARIES_BYTES + context.shared["bytes"])]
+            with at_hand(store, *paths) as (audio, pictures):
+                request = {**context.shared["request"], "audio": audio, "video": pictures}
+                allowed = LIBRARIES_BYTES + context.shared["bytes"]
+                return [track, examined(request, context.shared["limit_s"], allowed)]
         finally:
             progress.advance()
 

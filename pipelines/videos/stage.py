@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.dataflow import require_visible
 from pipelines.sources.file_digests import digests_of
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.task_runner import run_tasks
@@ -86,6 +87,7 @@ class VideosStage(Stage):
     def preflight(self, context: BuildContext) -> None:
         import scenedetect  # noqa: F401 - what is missing is missed here, not at the first video
 
+        require_visible(context.engine, self._store, f"{self._where}: videos")
         if self._fetcher is not None:
             self._fetcher.require_usable()
         elif not self._place.section.made and not files_by_id(self._store.list()):

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.videos.at_hand import at_hand
 from pipelines.videos.children import CHILDREN, ChildError
 from schemas.digests import stable_hash
 from schemas.store import Store
@@ -25,11 +26,12 @@ def draw_storyboards(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[di
     """
     boards: list[dict[str, Any]] = []
     for row in chosen(rows):
-        path = store.local_path(row["video_uri"])
         end = row["video_s"] or row["duration_s"]
-        request = {"video": str(path), "seconds": [round(end * (n + 0.5) / FRAMES, 3) for n in range(FRAMES)]}
+        seconds = [round(end * (n + 0.5) / FRAMES, 3) for n in range(FRAMES)]
         try:
-            drawn = CHILDREN.call("pipelines.videos.storyboard_frames:draw", request, _LIMIT_S)
+            with at_hand(store, row["video_uri"]) as (path,):
+                request = {"video": path, "seconds": seconds}
+                drawn = CHILDREN.call("pipelines.videos.storyboard_frames:draw", request, _LIMIT_S)
         except ChildError:  # the table says what the video is; a picture that cannot be had is no reason to stop
             continue
         boards += [

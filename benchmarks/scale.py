@@ -1,0 +1,147 @@
+"""The places of a build that hold every track at once, at a million tracks and at ten: seconds and peak memory.
+
+    python -m benchmarks.scale 1000000,10000000
+
+Each runs in a process of its own, which may take `MOST_GB`. Tables are composed from a seed.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.labelled_tracks import Shape, labelled_tracks
+from benchmarks.music import WORK
+from pipelines.engine import Engine
+from pipelines.progress import Reporter
+from pipelines.stage import BuildContext
+from schemas.manifest import Manifest
+from schemas.receipt import FileEntry, Receipt, StageEntry, read_receipt
+from schemas.shards import shard_count, shard_path
+from schemas.store import Store
+from schemas.tables import LABELS, TRACKS
+
+MOST_GB = 12
+RATIOS = {"train": 0.7, "valid": 0.15, "test": 0.15}
+
+
+def context_of(out: Store) -> BuildContext:
+    """A build of a manifest with one feature."""
+    manifest = Manifest.model_validate(
+        {
+            "name": "scale",
+            "source": {"kind": "folder"},
+            "splits": {"ratios": RATIOS},
+            "features": {"ttmr": {"kind": "log_mel", "preset": "ttmr"}},
+            "pairs": None,
+        }
+    )
+    receipt = Receipt(name=manifest.name, manifest=manifest.digest())
+    return BuildContext(manifest, "scale", out, Engine(), Reporter(quiet=True), receipt)
+
+
+def tables(out: Store, tracks: int, *, labelled: bool) -> None:
+    """Write tracks.parquet of so many tracks, and labels.parquet if it is wanted."""
+    if labelled:
+        found = labelled_tracks(Shape(tracks, tracks // 20, 1_054, 7.0, 14))
+    else:
+        names = pa.array([f"track_{number:08d}" for number in range(tracks)])
+        artists = pa.array([f"artist_{number // 20:07d}" for number in range(tracks)])
+        found = pa.table({"track_id": names, "artist_id": artists})
+    ids = found.column("track_id")
+    digests = pa.array(
+        [f"{number:064x}" for number in np.random.default_rng(0).integers(0, 1 << 62, tracks).tolist()]
+    )
+    known: dict[str, Any] = {
+        "track_id": ids,
+        "artist_id": found.column("artist_id"),
+        "artist_name": found.column("artist_id"),
+        "duration_s": pa.array(np.full(tracks, 240.0)),
+        "audio_uri": pa.array([f"music/{each}.mp3" for each in ids.to_pylist()]),
+        "audio_sha256": digests,
+        "recording_id": ids,
+    }
+    absent = [field for field in TRACKS.schema if field.name not in known]
+    columns = {**known, **{field.name: pa.nulls(tracks, field.type) for field in absent}}
+    TRACKS.write(out, TRACKS.conform(pa.table(columns)))
+    if not labelled:
+        return
+    labels: dict[str, Any] = {"track_id": ids, "tags": found.column("tags")}
+    left = [field for field in LABELS.schema if field.name not in labels]
+    LABELS.write(out, LABELS.conform(pa.table({**labels, **{f.name: pa.nulls(tracks, f.type) for f in left}})))
+
+
+def split(out: Store) -> None:
+    """The splits stage: groups, the search, its bounds, the table."""
+    from pipelines.splits.stage import SplitsStage
+
+    SplitsStage().run(context_of(out))
+
+
+def plan_shards(out: Store) -> None:
+    """The features stage until its tasks are handed to the engine."""
+    from pipelines.features.base import feature_of
+    from pipelines.features.media import SourceMedia
+    from pipelines.features.stage import FeatureStage
+
+    class Whole:
+        """A source whose files are its tracks."""
+
+        def files_are_clips(self) -> bool:
+            return True
+
+    context = context_of(out)
+    media = SourceMedia(Whole())  # type: ignore[arg-type]
+    stage = FeatureStage(feature_of("ttmr", context.manifest.features["ttmr"], "scale"), media)
+    refs, _ = media.refs(out, "audio")
+    stage._tasks(context, refs, shard_count(len(refs)))
+
+
+def receipt(out: Store) -> None:
+    """The receipt with a file for each shard: written and read."""
+    count = shard_count(TRACKS.read(out, ["track_id"]).num_rows)
+    files = {
+        shard_path("ttmr", number, count): FileEntry(sha256="0" * 64, bytes=1, rows=160) for number in range(count)
+    }
+    stages = {"features.ttmr": StageEntry(version=1, digest="0" * 64, files=files)}
+    context_of(out).receipt.model_copy(update={"stages": stages}).write(out)
+    assert read_receipt(out) is not None
+
+
+STEPS = {"split": split, "plan_shards": plan_shards, "receipt": receipt}
+
+
+def main(words: list[str]) -> int:
+    """Make the tables and measure every step, or run one here."""
+    if words[0] in STEPS:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_GB << 30, MOST_GB << 30))
+        before, started = time.process_time(), time.monotonic()
+        STEPS[words[0]](Store(words[1]))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(json.dumps({"cpu_s": time.process_time() - before, "s": time.monotonic() - started, "gb": peak}))
+        return 0
+    for tracks in map(int, words[0].split(",")):
+        folder = WORK / f"scale/{tracks}"
+        labelled = "split" in (words[1:] or STEPS)
+        if not (folder / (LABELS if labelled else TRACKS).filename).exists():
+            tables(Store(str(folder)), tracks, labelled=labelled)
+        for name in words[1:] or STEPS:
+            command = [sys.executable, "-m", "benchmarks.scale", name, str(folder)]
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            told = ran.stdout.strip() or ran.stderr.strip().splitlines()[-1]
+            print(f"{tracks:,} tracks, {name}: {told}", flush=True)
+            for left in Path(folder).glob("splits.parquet"):
+                left.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
