@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 
-.PHONY: demo test faults lint bench study ci clean
+.PHONY: demo test faults engines lint bench study ci clean
 
 # The stamp is newer than what it was made from, so a second call starts at once.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -25,7 +25,8 @@ demo: $(VENV)/.installed
 TEST_PROCESSES ?= 2
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/faults
+	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/faults \
+		--ignore tests/engines
 
 # How many of a hundred planted faults are run: builds that are killed, starved or lied to must end in the right bytes
 # or say why not. Counts are printed, and written to faults.json.
@@ -33,6 +34,41 @@ FAULTS ?= 100
 
 faults: $(VENV)/.installed
 	FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/faults -n $(TEST_PROCESSES)
+
+# The same manifest on every engine: each must end in the same receipt. What the engines need is fetched once into
+# .engines, by Maven, by Go, and from the pins; a table is printed, and written to engines.json.
+ENGINES := .engines
+PRISM_VERSION := v2.77.0
+FLINK_VERSION := 1.19
+BEAM_JAVA_VERSION := 2.62.0
+
+engines: $(VENV)/.installed $(ENGINES)/prism $(ENGINES)/flink/.fetched $(ENGINES)/worker/.installed
+	@rm -rf $(ENGINES)/dist && mkdir -p $(ENGINES)/dist
+	@$(BIN)/python -m hatchling build --target wheel --directory $(ENGINES)/dist > /dev/null
+	@VIRTUAL_ENV=$(ENGINES)/worker $(BIN)/uv pip install --quiet --no-deps --offline --reinstall $(ENGINES)/dist/*.whl
+	FLINK_VERSION=$(FLINK_VERSION) $(BIN)/python -m pytest tests/engines
+
+$(ENGINES)/prism:
+	@command -v go > /dev/null || { echo "Prism is built by Go, which is not here"; exit 1; }
+	@echo "Building Prism (once; it takes minutes)"
+	@GOBIN=$(abspath $(ENGINES)) go install github.com/apache/beam/sdks/v2/go/cmd/prism@$(PRISM_VERSION)
+
+$(ENGINES)/flink/.fetched: tests/engines/pom.xml tests/engines/job_server_jar.py
+	@command -v mvn > /dev/null && command -v java > /dev/null || \
+		{ echo "Flink is fetched by Maven and run by Java, which are not both here"; exit 1; }
+	@echo "Fetching Flink and its job server (once)"
+	@rm -rf $(ENGINES)/flink
+	@mvn --batch-mode --quiet --strict-checksums --file tests/engines/pom.xml dependency:copy-dependencies \
+		-DoutputDirectory=$(abspath $(ENGINES))/flink -Dflink.version=$(FLINK_VERSION) -Dbeam.version=$(BEAM_JAVA_VERSION)
+	@$(BIN)/python tests/engines/job_server_jar.py $(ENGINES)/flink
+	@touch $@
+
+# The workers' own environment: the same pins, and the wheel that a user would install.
+$(ENGINES)/worker/.installed: $(VENV)/.installed
+	@rm -rf $(ENGINES)/worker
+	@$(BIN)/python -m venv --without-pip $(ENGINES)/worker
+	@VIRTUAL_ENV=$(ENGINES)/worker $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@touch $@
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -47,4 +83,4 @@ study: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.study
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(ENGINES) demo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,7 +72,7 @@ class Request:
 
     manifest: Manifest
     where: str
-    base: Path | None
+    base: str | None
     out: Store
     engine: Engine
     only: Sequence[str] = ()

@@ -56,13 +56,13 @@ def build(
     from schemas.store import Store
 
     check_flags(flags)
-    check_runner(runner or DEFAULT_RUNNER)
-    engine = _engine(
-        runner or DEFAULT_RUNNER, _workers(workers), flags, track_timeout, track_memory, stall_timeout, memory_limit
-    )
+    name = check_runner(runner or DEFAULT_RUNNER)
+    engine = _engine(name, _workers(workers), flags, track_timeout, track_memory, stall_timeout, memory_limit)
     typed = [*settings, *([] if keep is None else [f"splits.keep={keep}"])]
     loaded, where, base = load_manifest(manifest, _from_here(manifest, typed))
-    request = Request(loaded, where, base, Store(out), engine, _several(only), check, retry)
+    # Workers in other processes have working directories of their own.
+    place = Store(out if engine.is_local else _absolute(out))
+    request = Request(loaded, where, base, place, engine, _several(only), check, retry)
     content: dict[str, Any] | None = None
     if prices is not None and not dry_run:
         raise UsageError("--prices goes with --dry-run")
@@ -321,7 +321,7 @@ def _engine(
     Raises:
         UsageError: a limit that cannot be.
     """
-    from pipelines.engine import Engine
+    from pipelines.engine import LOCAL_RUNNERS, Engine
     from pipelines.memory import shared
 
     for flag, value in (
@@ -339,6 +339,8 @@ def _engine(
         limits["track_bytes"] = round(track_memory * 1e9)
     if stall_timeout is not None:
         limits["stall_s"] = stall_timeout
+    elif runner not in LOCAL_RUNNERS:
+        limits["stall_s"] = math.inf
     if memory_limit is not None:
         share = shared(memory_limit * 1e9, workers, limits.get("track_bytes"))
         workers = share.workers

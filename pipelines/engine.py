@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
+from pipelines.job_service import cancel, reason_of, require_files, runner_of
 from pipelines.processes import end_those_that_run, family, memory_bytes
 from pipelines.progress import Counter
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
@@ -24,8 +25,15 @@ LOCAL_RUNNERS = frozenset({"FnApiRunner", "BundleBasedDirectRunner", "InProcessR
 TRACK_TIMEOUT_S = 120.0
 TRACK_BYTES = 2 << 30
 STALL_S = 1800.0
+# Runners that take their parallelism from a flag of that name; it follows --workers unless it is given.
+_PARALLEL = frozenset({"FlinkRunner", "PortableRunner", "SparkRunner"})
+_UNFIT = {
+    "daskrunner": "Beam's Dask runner drops side outputs without a word, so results would be lost; choose another",
+}
 _OURS = frozenset({"runner", "direct_num_workers"})
 _LOOK_EVERY_S = 2.0
+# Looking at a store may take so much of the time, and no more: listing a large one is slow.
+_LOOK_SHARE = 20
 _BEAM = "apache_beam"
 _DATA_PLANE = "apache_beam.runners.worker.data_plane"
 # As Beam calls the module that its worker processes here run, and the threads that wait for them and talk to them.
@@ -48,7 +56,8 @@ class Engine:
         workers: on the local runner the threads that work on one shard together, which balances better than a
             bundle a worker does; on others the number of workers asked for.
         flags: Beam's own flags as typed.
-        stall_s: a run in which nothing is finished for so long is ended.
+        stall_s: a run in which nothing is finished for so long is ended. Of workers elsewhere only finished tasks
+            are seen, and one may take hours: there the limit holds where a person gives one.
         track_timeout_s: seconds in which one track's file is to be decoded and its feature computed.
         track_bytes: memory that this may take.
         memory_bytes: that all processes of the build may take together; None for no limit.
@@ -84,20 +93,24 @@ def silence_beam() -> None:
     logging.getLogger(_BEAM).setLevel(logging.CRITICAL + 1)
 
 
-def check_runner(runner: str) -> None:
-    """Refuse a runner that Beam does not know by name.
+def check_runner(runner: str) -> str:
+    """The name of a runner as Beam spells it.
 
     Raises:
-        UsageError: with the names that it does know.
+        UsageError: Beam does not know it (with the names that it does know), or it is known to lose results.
     """
+    unfit = _UNFIT.get(runner.rpartition(".")[2].lower())
+    if unfit is not None:
+        raise UsageError(f"--runner {runner}: {unfit}")
     if runner in LOCAL_RUNNERS or "." in runner:
-        return
+        return runner
     quiet_beam()
     from apache_beam.options.pipeline_options import StandardOptions
 
-    known = sorted({*StandardOptions.KNOWN_RUNNER_NAMES, DEFAULT_RUNNER})
-    if runner.lower() not in {name.lower() for name in known}:
-        raise UsageError(f"--runner {runner}: Beam has no such runner; known: {', '.join(known)}")
+    known = {name.lower(): name for name in (*StandardOptions.KNOWN_RUNNER_NAMES, DEFAULT_RUNNER)}
+    if runner.lower() not in known:
+        raise UsageError(f"--runner {runner}: Beam has no such runner; known: {', '.join(sorted(known.values()))}")
+    return str(known[runner.lower()])
 
 
 def check_flags(flags: Sequence[str]) -> None:
@@ -108,6 +121,7 @@ def check_flags(flags: Sequence[str]) -> None:
     """
     if not flags:
         return
+    require_files(flags)
     quiet_beam()
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
@@ -135,6 +149,8 @@ def options_of(engine: Engine) -> Any:
         flags.append(f"--num_workers={engine.workers}")
     elif engine.runner in LOCAL_RUNNERS and not engine.is_local:
         flags.append(f"--direct_num_workers={engine.workers}")
+    if engine.runner in _PARALLEL and not any(flag.startswith("--parallelism") for flag in engine.flags):
+        flags.append(f"--parallelism={engine.workers}")
     return PipelineOptions(flags)
 
 
@@ -165,25 +181,28 @@ def run(
     if engine.is_local:
         silence_beam()  # what goes wrong is raised below, and told in one line
     outcome: list[BaseException] = []
+    running: list[Any] = []
+    options = options_of(replace(engine, flags=(*engine.flags, *flags)))
+    runner = runner_of(options, engine.runner, engine.flags)
 
     def work() -> None:
         try:
-            options = options_of(replace(engine, flags=(*engine.flags, *flags)))
-            pipeline = beam.Pipeline(options=options)
+            pipeline = beam.Pipeline(runner=runner, options=options)
             wire(pipeline)
-            result = pipeline.run()
+            running.append(pipeline.run())
             if is_dataflow(engine.runner):
-                say(submitted(result, options, label))
-            result.wait_until_finish()
+                say(submitted(running[0], options, label))
+            running[0].wait_until_finish()
         except BaseException as error:
             outcome.append(error)
 
-    look_every_s = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
-    with _deaths_noticed(engine) as deaths:
+    with _deaths_noticed(engine) as deaths, _ended_when_left(running, engine):
         thread.start()
         seen, since, looked = progress.done, time.monotonic(), time.monotonic()
+        often = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
+        every = often
         while thread.is_alive():
             thread.join(0.2)
             if deaths:
@@ -191,14 +210,16 @@ def run(
                 if outcome or not thread.is_alive():
                     break
                 raise WorkerDiedError(f"{label}: {deaths[0]}; build again to go on from there")
-            if time.monotonic() - looked > look_every_s:
+            if time.monotonic() - looked > every:
                 _require_room(engine, label)
-                if not engine.is_local:
-                    progress.done = seen_outside()
                 looked = time.monotonic()
+                if not engine.is_local:
+                    with suppress(Exception):  # a store that fails now may answer when it is looked at again
+                        progress.done = max(progress.done, seen_outside())
+                    every = max(often, _LOOK_SHARE * (time.monotonic() - looked))
             if progress.done != seen:
                 seen, since = progress.done, time.monotonic()
-            elif engine.runner in LOCAL_RUNNERS and time.monotonic() - since > engine.stall_s:
+            elif time.monotonic() - since > engine.stall_s:
                 raise DataError(
                     f"{label}: nothing was finished for {engine.stall_s:g} s (--stall-timeout) after {seen} items, "
                     "so the run was ended; build again to go on from there"
@@ -208,9 +229,22 @@ def run(
     error = outcome[0]
     if isinstance(error, TrackloreError | ImportError | KeyboardInterrupt):
         raise error
-    last = next((line for line in reversed(str(error).strip().splitlines()) if line.strip()), "")
-    told = f"{type(error).__name__}: {last}"
+    told = f"{type(error).__name__}: {reason_of(error)}"
     raise DataError(f"{label}: {engine.runner} failed ({told}); build again to go on from there") from error
+
+
+@contextmanager
+def _ended_when_left(running: list[Any], engine: Engine) -> Iterator[None]:
+    """When the block raises, the job that is in `running` is ended where it runs, too; Dataflow's goes on when a
+    person stops waiting for it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if running and not (is_dataflow(engine.runner) and isinstance(error, KeyboardInterrupt)):
+            silence_beam()
+            cancel(running[0])
+        raise
 
 
 def _require_room(engine: Engine, label: str) -> None:

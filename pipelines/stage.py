@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -41,7 +40,7 @@ class BuildContext:
     receipt: Receipt
     check: bool = False
     dry_run: bool = False
-    base: Path | None = None
+    base: str | None = None
     retry: bool = False
 
 

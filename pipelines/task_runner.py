@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.dataflow import flags_of, is_dataflow
 from pipelines.engine import Engine, WorkerDiedError, run
 from pipelines.progress import Reporter
-from pipelines.tasks import WORK_FOLDER, Task, TaskSet
-from schemas.digests import canonical_json
+from pipelines.tasks import WORK_FOLDER, Task, TaskSet, result_of, write_specs
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
 
@@ -58,7 +53,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
 def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: Engine, reporter: Reporter) -> None:
     if not engine.is_local and not out.is_shared:
         raise UsageError(f"{out.root}: {engine.runner} runs in other processes, which cannot see this store")
-    _write_specs(tasks, pending, out)
+    write_specs(tasks, pending, out)
     total = sum(task.items for task in tasks.tasks)
     with reporter.counting(tasks.label, total) as progress:
         progress.advance(total - sum(task.items for task in pending))
@@ -84,19 +79,4 @@ def forget_tasks(label: str, out: Store) -> None:
 
 
 def _results(tasks: TaskSet, wanted: Sequence[Task], out: Store) -> Sequence[dict[str, Any] | None]:
-    return out.each(lambda task: _result(tasks, task, out), wanted)
-
-
-def _result(tasks: TaskSet, task: Task, out: Store) -> dict[str, Any] | None:
-    try:
-        result: dict[str, Any] = json.loads(out.read_text(f"{tasks.folder}/{task.id}.json"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return result if result.get("digest") == task.digest else None
-
-
-def _write_specs(tasks: TaskSet, pending: Sequence[Task], out: Store) -> None:
-    """One row group a task, so that a worker reads its own and no more."""
-    rows = [canonical_json({"id": task.id, "digest": task.digest, "spec": task.spec}) for task in pending]
-    with out.writing(f"{tasks.folder}/tasks.parquet") as stream:
-        pq.write_table(pa.table({"task": pa.array(rows, pa.large_string())}), stream, row_group_size=1)
+    return out.each(lambda task: result_of(tasks, task.id, task.digest, out), wanted)

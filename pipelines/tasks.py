@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.digests import canonical_json
@@ -21,6 +22,7 @@ from schemas.errors import TrackloreError
 from schemas.store import Store
 
 WORK_FOLDER = ".work"
+_SPECS = "tasks.parquet"
 TaskFunction = Callable[["TaskContext", dict[str, Any]], dict[str, Any]]
 
 
@@ -81,20 +83,44 @@ class TaskSet:
 
 
 def run_one(tasks: TaskSet, number: int, out: Store, threads: int) -> str:
-    """Run the pending task of that number and write its result; called on a worker."""
+    """Run the pending task of that number and write its result; called on a worker.
+
+    An engine that lost a worker gives all of its work to another: what was finished is not done again.
+    """
     spec = _read_spec(tasks.folder, number, out)
+    found = result_of(tasks, spec["id"], spec["digest"], out)
+    if found is not None and "error" not in found:
+        return str(spec["id"])
     context = TaskContext(out, tasks.shared, threads, tasks.label)
     try:
         result = _function(tasks.function)(context, spec["spec"])
     except TrackloreError as error:
         # Errors of ours are told as such; an engine would wrap them in its own traceback.
         result = {"error": str(error), "exit_code": error.exit_code}
-    out.write_text(f"{tasks.folder}/{spec['id']}.json", canonical_json({**result, "digest": spec["digest"]}))
+    # A worker that its engine gave up, and that did not hear of it, may end when the stage is over.
+    if out.exists(f"{tasks.folder}/{_SPECS}"):
+        out.write_text(f"{tasks.folder}/{spec['id']}.json", canonical_json({**result, "digest": spec["digest"]}))
     return str(spec["id"])
 
 
+def result_of(tasks: TaskSet, task_id: str, digest: str, out: Store) -> dict[str, Any] | None:
+    """What a task of that digest left, or None."""
+    try:
+        result: dict[str, Any] = json.loads(out.read_text(f"{tasks.folder}/{task_id}.json"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return result if result.get("digest") == digest else None
+
+
+def write_specs(tasks: TaskSet, pending: Sequence[Task], out: Store) -> None:
+    """One row group a task, so that a worker reads its own and no more."""
+    rows = [canonical_json({"id": task.id, "digest": task.digest, "spec": task.spec}) for task in pending]
+    with out.writing(f"{tasks.folder}/{_SPECS}") as stream:
+        pq.write_table(pa.table({"task": pa.array(rows, pa.large_string())}), stream, row_group_size=1)
+
+
 def _read_spec(folder: str, number: int, out: Store) -> dict[str, Any]:
-    with out.open(f"{folder}/tasks.parquet") as stream:
+    with out.open(f"{folder}/{_SPECS}") as stream:
         spec: dict[str, Any] = json.loads(pq.ParquetFile(stream).read_row_group(number).column("task")[0].as_py())
     return spec
 

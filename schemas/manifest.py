@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 from schemas.plain import without_secrets
+from schemas.store import Store
 
 RATIO_TOLERANCE = 0.001
 RESERVED_SPLITS = frozenset({"student", "extra", "none"})
@@ -376,16 +377,22 @@ def shipped_manifests() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def manifest_text(name: str) -> tuple[str, str, Path | None]:
-    """Find a manifest by path or bare name; return (text, where, the folder that relative paths start from).
+def manifest_text(name: str) -> tuple[str, str, str | None]:
+    """Find a manifest by path, URI or bare name; return (text, where, the folder that relative paths start from).
 
     Raises:
         UsageError: neither a file nor a shipped name.
     """
+    if "://" in name:
+        folder, _, file = name.rpartition("/")
+        try:
+            return Store(folder).read_text(file), name, folder
+        except (FileNotFoundError, ValueError) as error:
+            raise UsageError(f"{name}: no such manifest ({error})") from error
     path = Path(name)
     try:
         if path.is_file():
-            return path.read_text("utf-8"), str(path), path.resolve().parent
+            return path.read_text("utf-8"), str(path), str(path.resolve().parent)
     except (OSError, ValueError) as error:
         raise UsageError(f"{name!r}: cannot be read ({error})") from error
     bare = re.fullmatch(r"(?:manifests/)?([A-Za-z0-9_-]+)(?:\.yaml)?", name)
@@ -423,7 +430,7 @@ def _copy(value: Any) -> Any:
     return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
-def load_manifest(name: str, settings: Iterable[str] = ()) -> tuple[Manifest, str, Path | None]:
+def load_manifest(name: str, settings: Iterable[str] = ()) -> tuple[Manifest, str, str | None]:
     """Load a manifest by path or bare name, with `--set` applied; return (manifest, where, base folder).
 
     Raises:

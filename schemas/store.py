@@ -158,10 +158,13 @@ class Store:
         if isinstance(fs, LocalFileSystem):
             found_here = (info for info in self._walk_local(Path(base)) if no_files or info.stamp != NO_FILE)
             return sorted(found_here, key=lambda info: info.path)
+        fs.invalidate_cache()
         try:
             found = fs.find(base, detail=True)
         except FileNotFoundError:
             return []
+        finally:
+            fs.invalidate_cache()  # what another process writes now would be taken not to be there
         infos = [self._info_of(name[len(root) :].lstrip("/"), entry) for name, entry in found.items()]
         return sorted((i for i in infos if not _is_temporary(i.path)), key=lambda info: info.path)
 

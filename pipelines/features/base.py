@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -52,7 +51,7 @@ class Feature(ABC):
         self.name = name
         self.settings = settings
 
-    def media(self, given: Media, base: Path | None) -> Media:
+    def media(self, given: Media, base: str | None) -> Media:
         """Where its files lie: where the dataset's do, unless the feature has a place of its own.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -85,7 +85,7 @@ class Precomputed(Feature):
         self._mel, self._preset = _front_end(settings, f"features.{name}")
         self._patterns = _patterns(settings, f"features.{name}")
 
-    def media(self, given: Media, base: Path | None) -> Media:
+    def media(self, given: Media, base: str | None) -> Media:
         return PublishedSpectrograms(self.name, self.settings.path, base, self._patterns)
 
     def spec(self) -> FeatureSpec:
@@ -169,7 +169,7 @@ class PublishedSpectrograms(Media):
 
     after = ("source",)
 
-    def __init__(self, feature: str, path: str | None, base: Path | None, patterns: Sequence[str]) -> None:
+    def __init__(self, feature: str, path: str | None, base: str | None, patterns: Sequence[str]) -> None:
         self._key, self._path, self._base, self._patterns = f"features.{feature}.path", path, base, patterns
         self.way_out = f"set {self._key} to the folder of the .npy files, or build with --only tags,splits"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -75,7 +74,7 @@ class SourceContext:
     """
 
     out: Store
-    base: Path | None
+    base: str | None
     engine: Engine
     reporter: Reporter
     trust_stamps: bool = True

@@ -7,13 +7,13 @@ it gives them. `tracklore exclusions` writes one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from pipelines.locations import from_base
 from pipelines.sources.base import SourceTables
 from pipelines.stage import shown
 from schemas.digests import digest_of_stream
@@ -36,7 +36,7 @@ class KnownBad:
     """
 
     path: str
-    base: Path | None
+    base: str | None
 
     def digest(self) -> str:
         """Digest of the list's bytes."""
@@ -103,10 +103,7 @@ class KnownBad:
         return f"{KEY}: {self.path}"
 
     def _place(self) -> tuple[Store, str]:
-        path = self.path
-        if "://" not in path:
-            expanded = Path(path).expanduser()
-            path = str(expanded if expanded.is_absolute() or self.base is None else self.base / expanded)
+        path = from_base(self.path, self.base)
         folder, _, name = path.rpartition("/")
         store = Store(folder or ("/" if path.startswith("/") else "."))
         if not name or store.size(name) is None:

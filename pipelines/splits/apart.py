@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -19,7 +18,7 @@ APART_FROM = "splits.apart_from"
 APART_VERSION = 1
 
 
-def other_datasets(paths: Sequence[str], base: Path | None, out: Store) -> list[Store]:
+def other_datasets(paths: Sequence[str], base: str | None, out: Store) -> list[Store]:
     """The datasets that a manifest names under `splits.apart_from`.
 
     Args:

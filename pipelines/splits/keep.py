@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.locations import from_base
 from pipelines.splits.labels import Codes, as_array
 from schemas.digests import digest_of_stream
 from schemas.errors import DataError, UsageError
@@ -21,7 +20,7 @@ KEY = "splits.keep"
 KEEP_NOTE = "tracks keep their splits"
 
 
-def kept_place(path: str, base: Path | None, option: str = KEY) -> tuple[Store, str]:
+def kept_place(path: str, base: str | None, option: str = KEY) -> tuple[Store, str]:
     """Where a kept table lies: its folder and its name.
 
     Args:
@@ -31,9 +30,7 @@ def kept_place(path: str, base: Path | None, option: str = KEY) -> tuple[Store, 
     Raises:
         UsageError: there is no such file.
     """
-    if "://" not in path:
-        expanded = Path(path).expanduser()
-        path = str(expanded if expanded.is_absolute() or base is None else base / expanded)
+    path = from_base(path, base)
     folder, _, name = path.rpartition("/")
     store = Store(folder or ("/" if path.startswith("/") else "."))
     if not name or store.size(name) is None:
@@ -41,14 +38,14 @@ def kept_place(path: str, base: Path | None, option: str = KEY) -> tuple[Store, 
     return store, name
 
 
-def kept_digest(path: str, base: Path | None) -> str:
+def kept_digest(path: str, base: str | None) -> str:
     """The digest of a kept table's bytes."""
     store, name = kept_place(path, base)
     with store.open(name) as stream:
         return digest_of_stream(stream)[0]
 
 
-def read_kept(path: str, base: Path | None, option: str = KEY, id_name: str = "track_id") -> pa.Table:
+def read_kept(path: str, base: str | None, option: str = KEY, id_name: str = "track_id") -> pa.Table:
     """Read a kept table: columns scheme (string), fold (int32), track_id and split (string).
 
     A table of track_id and split alone is taken as the scheme `default`; so is the only scheme of a table that has

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.locations import store_at
+from pipelines.locations import from_base, store_at
 from schemas.errors import UsageError
 from schemas.manifest import VideosSection
 from schemas.store import Store
@@ -35,7 +35,7 @@ class VideoPlace:
     """
 
     section: VideosSection
-    base: Path | None
+    base: str | None
     out: Store
 
     def store(self) -> Store | None:
@@ -58,8 +58,7 @@ class VideoPlace:
             raise UsageError(f"videos.folder: {self.out.root} cannot hold downloads; set videos.folder=DIR")
         if section.folder is None:
             return Store(f"{self.out.root.rstrip('/')}/{FOLDER}")
-        path = Path(section.folder).expanduser()
-        store = Store(str(path if path.is_absolute() or self.base is None else self.base / path))
+        store = Store(from_base(section.folder, self.base))
         if not store.is_local or "://" in section.folder:
             raise UsageError(f"videos.folder: {section.folder} is no folder of this machine")
         return store
@@ -72,8 +71,7 @@ class VideoPlace:
         """
         if self.section.cookies is None:
             return None
-        path = Path(self.section.cookies).expanduser()
-        path = path if path.is_absolute() or self.base is None else self.base / path
+        path = Path(from_base(self.section.cookies, self.base))
         if not path.is_file():
             raise UsageError("videos.cookies: there is no such file")
         return path

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.engine import Engine, check_flags
+from pipelines.engine import Engine, check_flags, check_runner
+from pipelines.job_service import reason_of
 from pipelines.progress import Reporter, counter
 from pipelines.task_runner import run_tasks
-from pipelines.tasks import Task, TaskContext, TaskSet
+from pipelines.tasks import Task, TaskContext, TaskSet, run_one, write_specs
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
 
@@ -121,3 +122,105 @@ def test_a_run_that_takes_more_memory_than_it_may_is_ended(tmp_path: Path) -> No
     engine = Engine(memory_bytes=1)
     with pytest.raises(DataError, match=r"more than --memory-limit .* build again"):
         run_tasks(work("hang", 1), Store(str(tmp_path)), engine, quiet())
+
+
+HERE = ("--job_endpoint=embed", "--environment_type=LOOPBACK")
+
+
+def test_a_portable_runner_gives_the_same_results(tmp_path: Path) -> None:
+    engine = Engine("PortableRunner", 2, HERE)
+    results = run_tasks(work("write_number"), Store(str(tmp_path)), engine, quiet())
+    assert {key: value["square"] for key, value in results.items()} == {f"{n:03d}": n * n for n in range(5)}
+
+
+def test_another_engine_in_which_nothing_moves_is_left_too(tmp_path: Path) -> None:
+    started = time.monotonic()
+    engine = Engine("PortableRunner", 1, HERE, stall_s=3.0)
+    with pytest.raises(DataError, match=r"nothing was finished for 3 s \(--stall-timeout\)"):
+        run_tasks(work("hang", 1), Store(str(tmp_path)), engine, quiet())
+    assert time.monotonic() - started < 29
+
+
+def test_a_job_service_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    engine = Engine("PortableRunner", 1, ("--job_endpoint=localhost:1", "--job_server_timeout=1"))
+    with pytest.raises(UsageError, match="--job_endpoint localhost:1: no job service answers there"):
+        run_tasks(work("write_number"), Store(str(tmp_path)), engine, quiet())
+
+
+def test_a_worker_pool_that_is_not_there_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = ("--environment_type=EXTERNAL", "--environment_config=localhost:1")
+    engine = Engine("PortableRunner", 1, ("--job_endpoint=embed", *pool), stall_s=60)
+    with pytest.raises(DataError, match=r"PortableRunner failed .*refused.*build again") as raised:
+        run_tasks(work("write_number"), Store(str(tmp_path)), engine, quiet())
+    assert "\n" not in str(raised.value)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_portable_runner_without_an_address_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give --job_endpoint HOST:PORT"):
+        run_tasks(work("write_number"), Store(str(tmp_path)), Engine("PortableRunner"), quiet())
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_job_server_that_ends_at_once_is_told_with_what_it_said(tmp_path: Path, code: int) -> None:
+    jar, launcher = tmp_path / "server.jar", tmp_path / "java"
+    jar.write_text("")
+    launcher.write_text(f"#!/bin/sh\necho Error: this is no jar\nexit {code}\n")
+    launcher.chmod(0o755)
+    flags = (f"--flink_job_server_jar={jar}", f"--job_server_java_launcher={launcher}")
+    with pytest.raises(UsageError, match=r"its job server ended at once .* it said: Error: this is no jar"):
+        run_tasks(work("write_number"), Store(str(tmp_path)), Engine("FlinkRunner", 1, flags), quiet())
+
+
+def test_files_of_engines_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    for flags in (
+        [f"--flink_job_server_jar={tmp_path}/no.jar"],
+        ["--prism_location", f"{tmp_path}/prism"],
+        [f"--prism_location={tmp_path}"],
+    ):
+        with pytest.raises(UsageError, match="there is no such file"):
+            check_flags(flags)
+    (tmp_path / "prism").write_text("")
+    check_flags(["--prism_location", f"{tmp_path}/prism"])
+
+
+def test_runners_are_known_by_name_in_any_case_and_one_that_loses_results_is_refused() -> None:
+    assert check_runner("flinkrunner") == "FlinkRunner"
+    assert check_runner("fnapirunner") == "FnApiRunner"
+    for name in ("DaskRunner", "apache_beam.runners.dask.dask_runner.DaskRunner"):
+        with pytest.raises(UsageError, match="drops side outputs without a word"):
+            check_runner(name)
+
+
+def test_what_is_finished_is_not_done_again_when_an_engine_gives_it_out_again(tmp_path: Path) -> None:
+    store, tasks = Store(str(tmp_path)), work("write_number", 2)
+    write_specs(tasks, tasks.tasks, store)
+    for number in (0, 1, 1, 0):
+        run_one(tasks, number, store, 1)
+    assert ran(tmp_path) == ["0", "1"]
+
+
+def end_the_stage(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
+    context.out.remove(".work/work/tasks.parquet")
+    return {}
+
+
+def test_a_worker_that_ends_when_its_stage_is_over_leaves_nothing(tmp_path: Path) -> None:
+    store, tasks = Store(str(tmp_path)), work("end_the_stage", 1)
+    write_specs(tasks, tasks.tasks, store)
+    run_one(tasks, 0, store, 1)
+    assert not store.list()
+
+
+def test_the_innermost_cause_is_told() -> None:
+    error = RuntimeError(
+        "Pipeline failed in state FAILED: java.lang.Exception\n\tat a.b(C.java:1)\n"
+        "Caused by: java.io.IOException: Connection refused\n\tat d.e(F.java:2)\n\t... 5 more"
+    )
+    assert reason_of(error) == "java.io.IOException: Connection refused"
+    assert reason_of(RuntimeError("one\n  two  \n")) == "two"
+    assert reason_of(RuntimeError("")) == "it did not say why"
+    call = '<_InactiveRpcError of RPC that ended with:\n\tstatus = 14\n\tdetails = "Connection refused"\n>'
+    assert reason_of(RuntimeError(call)) == "Connection refused"

@@ -36,7 +36,7 @@ def test_every_shipped_manifest_loads_by_bare_name_and_by_path(name: str) -> Non
     path = Path(__file__).parents[2] / "manifests" / f"{name}.yaml"
     again, where, base = load_manifest(str(path))
     assert again == loaded
-    assert base == path.parent
+    assert base == str(path.parent)
 
 
 PUBLISHED = sorted(set(shipped_manifests()) - {"demo", "demo_video", "folder"})

@@ -3,9 +3,12 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -185,3 +188,26 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     for read in (store.open, store.open_random, store.read_bytes, store.sha256):
         with pytest.raises(OSError, match="pipe or a device"):
             read("pipe")
+
+
+def test_what_another_process_writes_behind_a_listing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Path(__file__).parents[1] / "object_server.py"
+    with subprocess.Popen([sys.executable, str(server), "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                monkeypatch.setenv(key, "nobody")
+            other = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
+            other.create_bucket(Bucket="listed")
+            store = Store("s3://listed/data")
+            other.put_object(Bucket="listed", Key="data/work/a", Body=b"a")
+            assert [info.path for info in store.list("work")] == ["work/a"]
+            other.put_object(Bucket="listed", Key="data/work/b", Body=b"b")
+            assert store.exists("work/b")
+            assert store.read_bytes("work/b") == b"b"
+            other.put_object(Bucket="listed", Key="data/work/c", Body=b"c")
+            assert [info.path for info in store.list("work")] == ["work/a", "work/b", "work/c"]
+        finally:
+            process.kill()

@@ -352,7 +352,7 @@ def test_workers_change_nothing(play: Play, music: Path, context: SourceContext)
 
 def test_a_relative_path_starts_from_the_manifest(play: Play, music: Path, context: SourceContext) -> None:
     play(music / "a.flac")
-    beside = dataclasses.replace(context, base=music.parent)
+    beside = dataclasses.replace(context, base=str(music.parent))
     assert set(by_id(read(beside, Path("music")))) == {"a.flac"}
 
 

@@ -1,0 +1,166 @@
+"""One manifest on every engine, through the command line; `make engines` fetches them and runs all of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import apache_beam
+import pytest
+
+from tests.engines.corpus import write
+from tests.engines.services import JOB_SERVER_JAR, LOGS, PRISM, WORKER_PYTHON
+from tests.faults.builds import Ended, Started, ended, receipt_of, require_finished
+
+BUILD_S = 600.0
+_rows: list[dict[str, Any]] = []
+
+
+class Trial:
+    """The manifest's build on one engine, and what becomes of it.
+
+    Attributes:
+        out: where it goes.
+        logs: where the engine's processes write what they say.
+        home: for their temporary files.
+    """
+
+    def __init__(self, manifest: Path | str, reference: Path, folder: Path, logs: Path) -> None:
+        self.out, self.home, self.logs = folder / "data", folder / "home", logs
+        self.manifest, self.reference = manifest, reference
+        self.row: dict[str, Any] = {}
+        self._one: Started | None = None
+
+    def begin(
+        self,
+        engine: str,
+        version: str,
+        how: str,
+        *flags: str,
+        workers: int = 2,
+        out: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start the build.
+
+        Args:
+            engine, version, how: as the table is to say.
+            out: elsewhere than in a folder of its own.
+            environment: what the build is to know besides.
+        """
+        self.row = {"engine": engine, "version": version, "how": how, "workers": workers}
+        self.row |= {"receipt": "other", "seconds": 0.0, "killed": ""}
+        words = ["build", str(self.manifest), "--out", out or str(self.out), "--workers", str(workers), *flags]
+        self._one = Started([*words, "--stall-timeout", "300"], self.home / "driver", dict(environment or {}))
+        return self._one
+
+    def finish(self) -> Ended:
+        """Wait for the end of the build, and require the reference's bytes of it."""
+        ran = self.end()
+        require_finished(self.out, self.reference)
+        self.equal()
+        return ran
+
+    def end(self) -> Ended:
+        """Wait for the end of the build.
+
+        Raises:
+            AssertionError: it failed.
+        """
+        assert self._one is not None
+        ran = self._one.end(BUILD_S)
+        self.row["seconds"] = round(time.monotonic() - self._one.began, 1)
+        (self.logs / "build.log").write_text(f"{ran.out}\n{ran.err}")
+        assert ran.code == 0, ran.err[-3000:]
+        assert "Traceback" not in ran.err, ran.err[-3000:]
+        return ran
+
+    def equal(self) -> None:
+        """The bytes were the reference's."""
+        self.row["receipt"] = "equal"
+
+    def close(self) -> None:
+        if self._one is not None:
+            ended(self._one)
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def reference(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the default runner makes of it. To be read only."""
+    folder = tmp_path_factory.mktemp("reference")
+    one = Started(["build", str(manifest), "--out", str(folder / "data")], folder / "home", {})
+    try:
+        ran = one.end(BUILD_S)
+    finally:
+        ended(one)
+    assert ran.code == 0, ran.err
+    receipt = receipt_of(folder / "data")
+    assert receipt["shards"] > 2, "too few shards to be spread over workers"
+    made = {"tracks.parquet", "tags.parquet", "labels.parquet", "splits.parquet", "pairs.parquet"}
+    assert made <= {path for stage in receipt["stages"].values() for path in stage["files"]}
+    return folder / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fetched() -> None:
+    absent = [path for path in (PRISM, JOB_SERVER_JAR, WORKER_PYTHON) if not path.exists()]
+    if absent:
+        pytest.exit(f"{absent[0]} is not there: `make engines` fetches what the engines need", 2)
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, manifest: Path, reference: Path, tmp_path: Path) -> Iterator[Trial]:
+    """A build that is counted in the table. Its processes do not outlive the test."""
+    logs = LOGS / request.node.name.removeprefix("test_").replace("[", "-").rstrip("]")
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    found = Trial(manifest, reference, tmp_path, logs)
+    yield found
+    found.close()
+    if found.row:
+        request.node.user_properties.append(("engine", found.row))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Name the logs where a test fails."""
+    report = yield
+    trial = getattr(item, "funcargs", {}).get("trial")
+    if report.failed and trial is not None:
+        report.sections.append(("logs of the engine", str(trial.logs)))
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Gather what the tests tell."""
+    if report.when == "teardown":
+        told = (value for name, value in report.user_properties if name == "engine")
+        _rows.extend(value for value in told if isinstance(value, dict))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table and write it down."""
+    if not _rows:
+        return
+    found = {"beam": apache_beam.__version__, "runs": _rows}
+    (config.rootpath / "engines.json").write_text(json.dumps(found, indent=1) + "\n")
+    terminalreporter.write_sep("=", "engines")
+    for line in table(_rows):
+        terminalreporter.write_line(line)
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows as lines of text."""
+    head = ("engine", "version", "how", "workers", "killed", "seconds", "receipt")
+    cells = [head, *(tuple(str(row[key]) for key in head) for row in rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
