@@ -28,7 +28,8 @@ def modules(wanted: list[str]) -> list[str]:
 
 
 def _has_run(name: str) -> bool:
-    return "\ndef run() -> list[Result]:" in Path(__file__).with_name(f"{name}.py").read_text("utf-8")
+    file = Path(__file__).with_name(f"{name}.py")
+    return file.exists() and "\ndef run() -> list[Result]:" in file.read_text("utf-8")
 
 
 def merged(before: Iterable[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

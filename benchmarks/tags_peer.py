@@ -136,7 +136,7 @@ def split(songs: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 def halves(presence: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Two parts of the artists, the second of a share, with their tags in proportion."""
-    parts = MultilabelStratifiedShuffleSplit(1, test_size=share, train_size=1 - share, random_state=0)
+    parts = MultilabelStratifiedShuffleSplit(1, test_size=share, random_state=0)
     first, second = next(parts.split(np.zeros(len(presence)), presence))
     return first, second
 
