@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import time
@@ -40,6 +41,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "gcs": _FRESH,
     "s3": {**_FRESH, "config_kwargs": {"max_pool_connections": 64}},
 }
+# Clients that print a traceback of each request that failed; the error is raised besides, and told in one line.
+_LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class Store:
         try:
             scheme = self.root.partition("://")[0]
             fs, path = fsspec.core.url_to_fs(self.root, **_OPTIONS.get(scheme, {}))
+            if scheme in _LOUD:
+                logging.getLogger(_LOUD[scheme]).setLevel(logging.CRITICAL)
         except (ImportError, ValueError) as error:
             extra = _KNOWN_EXTRAS.get(scheme)
             way_out = f"install tracklore[{extra}]" if extra else "use a local path, gs://, s3:// or memory://"
