@@ -203,7 +203,7 @@ class _Nursery:
     """The other side of `nursery.Nursery`; one request at a time."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _blocking_pair()
         # One thread each: a process that forks must have no others, and decoders share the cores.
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         # A decoder keeps the memory of one track for the next: giving it back costs a page fault a page.
@@ -238,7 +238,7 @@ class _Nursery:
         self._prepared.add((name, section))
 
     def fork(self, work: Work) -> _Decoder:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _blocking_pair()
         with theirs:
             asked = {
                 "do": "fork",
@@ -278,6 +278,16 @@ class _Nursery:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def _blocking_pair() -> tuple[socket.socket, socket.socket]:
+    """Sockets that wait, though a library has set a default time limit for all: the other side would inherit that
+    as sockets that never wait. Google's clients set one.
+    """
+    pair = socket.socketpair()
+    for one in pair:
+        one.settimeout(None)
+    return pair
 
 
 @dataclass

@@ -44,6 +44,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3").clear_instance_cache()  # clients of servers that other tests had
     fsspec.filesystem("s3").makedirs("music", exist_ok=True)
     return "s3://music"
 

@@ -26,7 +26,10 @@ import soundfile
 
 import tracklore
 from pipelines.features import isolation
+from pipelines.features.decode import ExcludedError
+from pipelines.features.media import MediaRef
 from schemas.manifest import FeatureSection
+from schemas.reasons import Reason
 
 RATE = 8_000
 FAULTY = '''
@@ -314,4 +317,23 @@ def test_a_process_that_has_closed_its_socket_and_not_yet_ended_is_not_asked_twi
             nursery._channel.shutdown(socket.SHUT_RDWR)
             decoders.prepare("sound", section.replace("{", "{ ", 1))
     finally:
+        decoders.stop()
+
+
+def test_a_limit_that_a_library_sets_for_all_sockets_is_none_of_theirs() -> None:
+    decoders = isolation.Isolation()
+    section = FeatureSection(kind="waveform").model_dump_json()
+    work = isolation.Work("sound", section, "memory://none", 20.0, 1 << 30)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30.0)
+    try:
+        with pytest.raises(ExcludedError) as raised:
+            decoders.clips(work, MediaRef("t", "a.wav", 0.0, None, None))
+        assert raised.value.reason is not Reason.DECODER_DIED
+        assert decoders._nursery is not None
+        ours = [decoders._nursery._channel, *(decoder.channel for decoder in decoders._idle)]
+        # The other ends share the kernel's flag, and would read what has not come yet as an error.
+        assert [os.get_blocking(one.fileno()) for one in ours] == [True, True]
+    finally:
+        socket.setdefaulttimeout(before)
         decoders.stop()
