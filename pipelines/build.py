@@ -26,7 +26,7 @@ from pipelines.sources.stage import SourceStage
 from pipelines.splits.stage import SplitsStage
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.tags.stage import TagsStage
-from pipelines.task_runner import forget_tasks
+from pipelines.task_runner import forget_other_tasks, forget_tasks
 from pipelines.videos.media import VideoMedia
 from pipelines.videos.place import VideoPlace
 from pipelines.videos.stage import VideosStage
@@ -280,6 +280,8 @@ def build(
         rows = plan_rows(planned, context)
         if dry_run:
             return Build(receipt, rows, False, _to_make(planned, context, source))
+        forget_other_tasks([item.stage.name for item in planned if not item.stands], out)
+        remove_work(out)
         to_do = [item for item in planned if item.selected and not item.stands]
         for item in to_do:
             item.stage.preflight(context)

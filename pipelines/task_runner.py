@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataflow import flags_of, is_dataflow
@@ -76,6 +76,13 @@ def forget_tasks(label: str, out: Store) -> None:
     """Delete a stage's specs and results; its output is committed."""
     for info in out.list(f"{WORK_FOLDER}/{label}"):
         out.remove(info.path)
+
+
+def forget_other_tasks(pending: Collection[str], out: Store) -> None:
+    """Delete what builds that were killed while they forgot their tasks left, for all but the pending stages."""
+    for info in out.list(WORK_FOLDER):
+        if info.path.split("/")[1] not in pending:
+            out.remove(info.path)
 
 
 def _results(tasks: TaskSet, wanted: Sequence[Task], out: Store) -> Sequence[dict[str, Any] | None]:

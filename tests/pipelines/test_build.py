@@ -206,6 +206,17 @@ def test_killed_at_five_random_moments_it_ends_in_the_same_receipt(
     assert not [path for path in data.rglob("*") if "_tmp-" in path.name or path.name == ".work"]
 
 
+@pytest.mark.parametrize("label", ["source", "features.ttmr", "of an earlier version"])
+def test_what_a_build_left_that_was_killed_as_it_tidied_up_goes(
+    data: Path, command: Command, small: Sequence[str], label: str
+) -> None:
+    (data / ".work" / label).mkdir(parents=True)
+    (data / ".work" / label / "tasks.parquet").write_bytes(b"")
+    ran = command("build", "demo", "--out", data, *small)
+    assert ran.code == 0, ran.err
+    assert not (data / ".work").exists()
+
+
 def test_a_leak_in_the_default_split_fails_the_audit(data: Path, command: Command) -> None:
     store = Store(str(data))
     artists = {row["track_id"]: row["artist_id"] for row in TRACKS.read(store).to_pylist()}

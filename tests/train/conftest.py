@@ -203,12 +203,18 @@ def small() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
+def learns(small: tuple[str, ...]) -> tuple[str, ...]:
+    """All settings of the run that `trained` is."""
+    return (*small, *LEARNS)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, dataset: Path, learns: tuple[str, ...]) -> Path:
     """A run of the small recipe, trained until it has learnt; read-only by agreement."""
     from train import cli
 
     root = tmp_path_factory.mktemp("trained") / "run"
-    cli.train("demo", str(dataset), str(root), settings=[*SMALL, *LEARNS])
+    cli.train("demo", str(dataset), str(root), settings=learns)
     return root
 
 

@@ -160,20 +160,19 @@ def test_a_directory_belongs_to_one_recipe_and_one_dataset(
     tracks: Tracks,
     clips: Clips,
     tmp_path: Path,
-    small: tuple[str, ...],
+    learns: tuple[str, ...],
 ) -> None:
-    same = [*small, "training.epochs=40", "optimiser.lr=0.005"]
     with pytest.raises(UsageError, match="holds a run already; go on with it by --resume"):
-        cli.train("demo", str(dataset), str(trained), settings=same)
+        cli.train("demo", str(dataset), str(trained), settings=learns)
     with pytest.raises(UsageError, match=r"training\.batch_size: 16, and this recipe says 8"):
-        cli.train("demo", str(dataset), str(trained), resume=True, settings=[*same, "training.batch_size=8"])
+        cli.train("demo", str(dataset), str(trained), resume=True, settings=[*learns, "training.batch_size=8"])
     other = make_dataset(str(tmp_path / "other"), tracks[:60], clips)
     with pytest.raises(UsageError, match=r"other data \(labels: "):
-        cli.train("demo", other.root, str(trained), resume=True, settings=same)
+        cli.train("demo", other.root, str(trained), resume=True, settings=learns)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
     with pytest.raises(UsageError, match="holds files and no run"):
-        cli.train("demo", str(dataset), str(tmp_path / "mine"), settings=same)
+        cli.train("demo", str(dataset), str(tmp_path / "mine"), settings=learns)
 
 
 def test_what_a_dataset_lacks_is_said_with_the_way_out(
