@@ -56,7 +56,7 @@ def google(
     folder = tmp_path / "google"
     folder.mkdir()
     held = {path.name: path.read_bytes() for path in music.iterdir()}
-    with GoogleServer(Google({"music": held, "work": {}}, folder=folder)) as server:
+    with GoogleServer(Google({"music": held, "lake": {}}, folder=folder)) as server:
         account = {
             "type": "service_account",
             "project_id": "the-project",

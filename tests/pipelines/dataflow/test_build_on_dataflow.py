@@ -28,7 +28,7 @@ def words(google: GoogleServer, *more: str) -> list[str]:
         "runner": "DataflowRunner",
         "project": "the-project",
         "region": "europe-west1",
-        "temp_location": "gs://work/tmp",
+        "temp_location": "gs://lake/tmp",
         "dataflow_endpoint": google.url,
         "sdk_container_image": IMAGE,
         "machine_type": "n2-standard-4",
@@ -38,7 +38,7 @@ def words(google: GoogleServer, *more: str) -> list[str]:
     }
     given = [f"--{name}={value}" for name, value in flags.items()]
     source = ("--set", "source.path=gs://music")
-    return ["build", "folder", "--out", "gs://work/data", *source, *SETTINGS, *given, *more]
+    return ["build", "folder", "--out", "gs://lake/data", *source, *SETTINGS, *given, *more]
 
 
 def submitted(google: GoogleServer) -> Sequence[dict[str, Any]]:
@@ -71,7 +71,7 @@ def test_the_receipt_is_the_local_one_and_the_jobs_are_what_was_asked_for(
     assert ran.code == 0, ran.err
 
     # The jobs ran what was staged, in processes of their own, and made the bytes that are made here.
-    held = google.google.buckets["work"]
+    held = google.google.buckets["lake"]
     assert held["data/receipt.json"] == (tmp_path / "data/receipt.json").read_bytes()
     for stage in json.loads(held["data/receipt.json"])["stages"].values():
         for path in stage["files"]:
@@ -118,7 +118,7 @@ def test_no_graph_grows_with_the_dataset(google: GoogleServer, command: Command,
     sizes: list[dict[str, int]] = []
     for count in (3, 60):
         google.google.buckets["music"] = {f"{n:04d}.flac": track + n.to_bytes(2) for n in range(count)}
-        google.google.buckets["work"].clear()
+        google.google.buckets["lake"].clear()
         google.google.jobs.clear()
         assert command(*words(google, "--set", "source.keep_duplicates=true")).code == 1
         graphs = {job["name"]: graph_of(google, job) for job in submitted(google)}
@@ -163,7 +163,7 @@ def test_a_template_is_the_job_and_what_it_stages(google: GoogleServer, command:
     assert not submitted(google)
     job = json.loads((tmp_path / "job.json").read_text())
     staged = options_of(job)["pipelineUrl"]
-    assert staged.startswith("gs://work/tmp/tracklore-source-"), staged
+    assert staged.startswith("gs://lake/tmp/tracklore-source-"), staged
     assert {each["name"] for each in job["environment"]["workerPools"][0]["packages"]} == {
         "submission_environment_dependencies.txt"
     }

@@ -88,8 +88,8 @@ def test_launches_make_the_dataset_job_by_job(
     here = command("build", "folder", "--out", tmp_path / "data", "--set", f"source.path={music}", "--only", "tags")
     assert here.code == 0, here.err
     given = {
-        "manifest": "folder", "out": "gs://work/data", "set": "source.path=gs://music", "only": "tags",
-        "project": "the-project", "region": "europe-west1", "temp_location": "gs://work/tmp",
+        "manifest": "folder", "out": "gs://lake/data", "set": "source.path=gs://music", "only": "tags",
+        "project": "the-project", "region": "europe-west1", "temp_location": "gs://lake/tmp",
     }  # fmt: skip
     for number in range(6):
         place = tmp_path / f"job-{number}.json"
@@ -104,5 +104,5 @@ def test_launches_make_the_dataset_job_by_job(
         graph.write_bytes(google.google.object(staged))
         assert google.google.worker.run(graph) == "done"
     assert "everything stands" in command(*launch().words_of(words, "image:1")).out
-    assert google.google.buckets["work"]["data/receipt.json"] == (tmp_path / "data/receipt.json").read_bytes()
+    assert google.google.buckets["lake"]["data/receipt.json"] == (tmp_path / "data/receipt.json").read_bytes()
     assert number == 3  # files, two passes over the tags, and nothing more
