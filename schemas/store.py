@@ -170,7 +170,9 @@ class Store:
             return []
         finally:
             fs.invalidate_cache()  # what another process writes now would be taken not to be there
-        infos = [self._info_of(name[len(root) :].lstrip("/"), entry) for name, entry in found.items()]
+        # A folder that seems empty to a store whose lists are late is told as itself.
+        files = {name: entry for name, entry in found.items() if entry.get("type") != "directory"}
+        infos = [self._info_of(name[len(root) :].lstrip("/"), entry) for name, entry in files.items()]
         return sorted((i for i in infos if not _is_temporary(i.path)), key=lambda info: info.path)
 
     def open(self, relative: str) -> BinaryIO:

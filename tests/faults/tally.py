@@ -66,7 +66,7 @@ class Faults:
     def require_right(self) -> None:
         """Fail when any was wrong."""
         wrong = [
-            f"{fault.kind}: {fault.what}: {fault.why[:2000]}" for fault in self.planted if fault.outcome == "wrong"
+            f"{fault.kind}: {fault.what}: {fault.why[:300]}…{fault.why[-2500:]}" for fault in self.planted if fault.outcome == "wrong"
         ]
         assert not wrong, f"{len(wrong)} of {len(self.planted)} wrong:\n" + "\n".join(wrong)
 
