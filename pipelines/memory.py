@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipelines.engine import TRACK_BYTES
-from pipelines.processes import family, memory_bytes
+from pipelines.processes import family, memory_bytes, resident_bytes
 from schemas.errors import UsageError
 
 BUILD_BYTES = 1_500_000_000
@@ -69,7 +69,8 @@ class Peak:
     def look(self) -> int:
         """Count now; return the bytes."""
         pids = family()
-        count = sum(memory_bytes(pid) for pid in pids)
+        # To count shared pages in parts, the system holds a process up, the longer the larger it is.
+        count = resident_bytes() if len(pids) == 1 else sum(memory_bytes(pid) for pid in pids)
         if count > self.bytes:
             self.bytes, self.processes = count, len(pids)
         return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,14 @@ def family() -> list[int]:
     for pid in found:  # grows while it is gone through
         found.extend(children.get(pid, []))
     return found
+
+
+def resident_bytes() -> int:
+    """Memory of this process, by a look that does not hold it up; 0 where that is not told."""
+    try:
+        return int((_PROC / "self/statm").read_bytes().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def memory_bytes(pid: int) -> int:
