@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 
-.PHONY: demo test faults engines lint bench study ci clean
+.PHONY: demo test check-demo faults engines lint bench study ci clean
 
 # The stamp is newer than what it was made from, so a second call starts at once.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -26,7 +26,11 @@ TEST_PROCESSES ?= 2
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/faults \
-		--ignore tests/engines
+		--ignore tests/engines --ignore tests/demo
+
+# The demo from beginning to end, and whether what it left is what it must be; it trains for minutes.
+check-demo: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/demo
 
 # How many of a hundred planted faults are run: builds that are killed, starved or lied to must end in the right bytes
 # or say why not. Counts are printed, and written to faults.json.

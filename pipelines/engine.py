@@ -40,6 +40,7 @@ _DATA_PLANE = "apache_beam.runners.worker.data_plane"
 _WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"
 _WAITING_THREAD = "run_worker"
 _TALKING_THREADS = frozenset({"beam_control_read", "read_grpc_client_inputs"})
+_HUNG_UP = "StatusCode.CANCELLED"
 _LAST_WORDS_S = 2.0
 
 
@@ -91,6 +92,24 @@ def quiet_beam() -> None:
 def silence_beam() -> None:
     """Of a run that was ended, Beam's threads only tell that they were."""
     logging.getLogger(_BEAM).setLevel(logging.CRITICAL + 1)
+
+
+def _hang_ups_are_no_news() -> None:
+    """A worker that an engine keeps in this process may still listen when the job server hangs up behind a job, and
+    its threads would print tracebacks then, also later on. What became of the job, its outcome tells.
+    """
+    before = threading.excepthook
+    if getattr(before, "knows_hang_ups", False):
+        return
+
+    def hook(told: threading.ExceptHookArgs) -> None:
+        name = told.thread.name if told.thread is not None else ""
+        talks = name in _TALKING_THREADS or name.startswith(_WAITING_THREAD)
+        if not (talks and _HUNG_UP in str(told.exc_value)):
+            before(told)
+
+    hook.knows_hang_ups = True  # type: ignore[attr-defined]
+    threading.excepthook = hook
 
 
 def check_runner(runner: str) -> str:
@@ -180,6 +199,8 @@ def run(
 
     if engine.is_local:
         silence_beam()  # what goes wrong is raised below, and told in one line
+    else:
+        _hang_ups_are_no_news()
     outcome: list[BaseException] = []
     running: list[Any] = []
     options = options_of(replace(engine, flags=(*engine.flags, *flags)))

@@ -6,7 +6,9 @@ study.json.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,15 +36,26 @@ def tracklore(*words: str) -> None:
 
 
 def measured(variant: Variant, data: Path, seed: int) -> dict[str, Any]:
-    """Train and measure a variant, as far as that is not done."""
+    """Train and measure a variant, as far as that is not done. A run of other settings, or on other data, is not
+    taken for it."""
     runs = [WORK / f"{stage.name.replace(', ', '-').replace(' ', '_')}-{seed}" for stage in variant.stages]
+    asked = hashlib.sha256((data / "receipt.json").read_bytes()).hexdigest()
+    before: tuple[str, ...] = ()
+    trainings = []
+    for stage, run in zip(variant.stages, runs, strict=True):
+        settings = (*stage.settings, *before, f"training.seed={seed}")
+        recipe = (HERE.parent / f"train/recipes/{stage.recipe}.yaml").read_text("utf-8")
+        asked = hashlib.sha256(f"{asked}{recipe}{settings}".encode()).hexdigest()
+        note = run.with_suffix(".asked")
+        if not note.exists() or note.read_text("utf-8") != asked:
+            shutil.rmtree(run, ignore_errors=True)
+            note.write_text(asked, "utf-8")
+        given = [word for setting in settings for word in ("--set", setting)]
+        trainings.append(["train", stage.recipe, "--data", str(data), "--out", str(run), "--resume", *given])
+        before = (f"start.run={run}",)
     if not (runs[-1] / "metrics.json").exists():
-        before: tuple[str, ...] = ()
-        for stage, run in zip(variant.stages, runs, strict=True):
-            settings = (*stage.settings, *before, f"training.seed={seed}")
-            given = [word for setting in settings for word in ("--set", setting)]
-            tracklore("train", stage.recipe, "--data", str(data), "--out", str(run), "--resume", *given)
-            before = (f"start.run={run}",)
+        for words in trainings:
+            tracklore(*words)
         tracklore("evaluate", str(runs[-1]))
     found: dict[str, Any] = json.loads((runs[-1] / "metrics.json").read_text("utf-8"))
     return found

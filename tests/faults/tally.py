@@ -47,6 +47,11 @@ class Fault:
         return {"kind": self.kind, "what": self.what, "outcome": self.outcome, "why": self.why}
 
 
+def _ends_of(told: str, begin: int = 300, end: int = 2500) -> str:
+    """What is told first and last."""
+    return told if len(told) <= begin + end else f"{told[:begin]} … {told[-end:]}"
+
+
 class Faults:
     """The faults of one test."""
 
@@ -66,7 +71,9 @@ class Faults:
     def require_right(self) -> None:
         """Fail when any was wrong."""
         wrong = [
-            f"{fault.kind}: {fault.what}: {fault.why[:300]}…{fault.why[-2500:]}" for fault in self.planted if fault.outcome == "wrong"
+            f"{fault.kind}: {fault.what}: {_ends_of(fault.why)}"
+            for fault in self.planted
+            if fault.outcome == "wrong"
         ]
         assert not wrong, f"{len(wrong)} of {len(self.planted)} wrong:\n" + "\n".join(wrong)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 
-from pipelines.engine import Engine, check_flags, check_runner
+from pipelines.engine import Engine, check_flags, check_runner, run
 from pipelines.job_service import reason_of
 from pipelines.progress import Reporter, counter
 from pipelines.task_runner import run_tasks
@@ -224,3 +226,38 @@ def test_the_innermost_cause_is_told() -> None:
     assert reason_of(RuntimeError("")) == "it did not say why"
     call = '<_InactiveRpcError of RPC that ended with:\n\tstatus = 14\n\tdetails = "Connection refused"\n>'
     assert reason_of(RuntimeError(call)) == "Connection refused"
+
+
+class _HungUpError(Exception):
+    def __str__(self) -> str:
+        return "<_MultiThreadedRendezvous of RPC that terminated with:\n\tstatus = StatusCode.CANCELLED\n>"
+
+
+@pytest.mark.parametrize(
+    ("thread", "error", "told"),
+    [
+        ("run_worker_1-1", _HungUpError(), False),
+        ("read_grpc_client_inputs", _HungUpError(), False),
+        ("run_worker_1-1", ValueError("of ours"), True),
+        ("another", _HungUpError(), True),
+    ],
+)
+def test_a_job_server_that_hangs_up_behind_a_job_is_no_news(
+    tmp_path: Path, thread: str, error: Exception, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda each: heard.append(each.thread.name))
+
+    def wire(pipeline: Any) -> None:
+        pipeline | beam.Create([1])
+
+    def fail() -> None:
+        raise error
+
+    elsewhere = Engine(workers=2, flags=("--direct_running_mode=multi_processing",))
+    with quiet().counting("work", 1) as progress:
+        run(elsewhere, wire, progress, "work", lambda: 1)
+    late = threading.Thread(target=fail, name=thread)
+    late.start()
+    late.join()
+    assert heard == [thread] * told
