@@ -46,18 +46,24 @@ PRISM_VERSION := v2.77.0
 FLINK_VERSION := 1.19
 BEAM_JAVA_VERSION := 2.62.0
 
-engines: $(VENV)/.installed $(ENGINES)/prism $(ENGINES)/flink/.fetched $(ENGINES)/worker/.installed
+# A stamp names its versions: others are fetched anew.
+PRISM_BUILT := $(ENGINES)/.prism-$(PRISM_VERSION)
+FLINK_FETCHED := $(ENGINES)/flink/.fetched-$(FLINK_VERSION)-$(BEAM_JAVA_VERSION)
+
+engines: $(VENV)/.installed $(PRISM_BUILT) $(FLINK_FETCHED) $(ENGINES)/worker/.installed
 	@rm -rf $(ENGINES)/dist && mkdir -p $(ENGINES)/dist
 	@$(BIN)/python -m hatchling build --target wheel --directory $(ENGINES)/dist > /dev/null
 	@VIRTUAL_ENV=$(ENGINES)/worker $(BIN)/uv pip install --quiet --no-deps --offline --reinstall $(ENGINES)/dist/*.whl
 	FLINK_VERSION=$(FLINK_VERSION) $(BIN)/python -m pytest tests/engines
 
-$(ENGINES)/prism:
+$(PRISM_BUILT):
 	@command -v go > /dev/null || { echo "Prism is built by Go, which is not here"; exit 1; }
 	@echo "Building Prism (once; it takes minutes)"
+	@rm -f $(ENGINES)/.prism-*
 	@GOBIN=$(abspath $(ENGINES)) go install github.com/apache/beam/sdks/v2/go/cmd/prism@$(PRISM_VERSION)
+	@touch $@
 
-$(ENGINES)/flink/.fetched: tests/engines/pom.xml tests/engines/job_server_jar.py
+$(FLINK_FETCHED): tests/engines/pom.xml tests/engines/job_server_jar.py
 	@command -v mvn > /dev/null && command -v java > /dev/null || \
 		{ echo "Flink is fetched by Maven and run by Java, which are not both here"; exit 1; }
 	@echo "Fetching Flink and its job server (once)"

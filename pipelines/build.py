@@ -275,7 +275,7 @@ def build(
             request.retry,
         )
         if not dry_run:
-            out.remove_temporaries()
+            out.remove_abandoned()
         planned = plan(stages, context, request.only)
         rows = plan_rows(planned, context)
         if dry_run:
@@ -301,7 +301,8 @@ def build(
             _require_unchanged(before, request, reporter, out)
             made = Build(context.receipt, rows, True)
             views(made)
-        out.remove_temporaries()  # of workers that an engine lost on the way
+        if not request.only:  # what a stage still lacks may be written by a job that outlived its build
+            out.remove_temporaries()  # of workers that an engine lost on the way
         return made
 
 

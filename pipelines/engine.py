@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
-from pipelines.job_service import cancel, reason_of, require_files, runner_of
+from pipelines.job_service import cancel, reason_of, require_files, require_job_server, runner_of
 from pipelines.processes import end_those_that_run, family, memory_bytes
 from pipelines.progress import Counter
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
@@ -42,6 +42,7 @@ _WAITING_THREAD = "run_worker"
 _TALKING_THREADS = frozenset({"beam_control_read", "read_grpc_client_inputs"})
 _HUNG_UP = "StatusCode.CANCELLED"
 _LAST_WORDS_S = 2.0
+_HANDED_IN_S = 30.0
 
 
 class WorkerDiedError(DataError):
@@ -141,6 +142,7 @@ def check_flags(flags: Sequence[str]) -> None:
     if not flags:
         return
     require_files(flags)
+    require_job_server(flags)
     quiet_beam()
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
@@ -182,6 +184,7 @@ def run(
     *,
     flags: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
+    begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Build a pipeline with `wire`, run it to its end, and end it when nothing has moved for `stall_s`.
 
@@ -189,6 +192,7 @@ def run(
         seen_outside: counts items from what lies on disk, where workers in other processes count unseen.
         flags: of this run alone, behind the engine's.
         say: tells a person of a job that was submitted.
+        begun: called when the engine has taken the job; what it raises changes nothing.
 
     Raises:
         WorkerDiedError: a worker process ended; the engine would wait for it without end.
@@ -203,6 +207,7 @@ def run(
         _hang_ups_are_no_news()
     outcome: list[BaseException] = []
     running: list[Any] = []
+    taken = threading.Event()
     options = options_of(replace(engine, flags=(*engine.flags, *flags)))
     runner = runner_of(options, engine.runner, engine.flags)
 
@@ -211,15 +216,20 @@ def run(
             pipeline = beam.Pipeline(runner=runner, options=options)
             wire(pipeline)
             running.append(pipeline.run())
+            taken.set()
             if is_dataflow(engine.runner):
                 say(submitted(running[0], options, label))
+            with suppress(Exception):
+                begun()
             running[0].wait_until_finish()
         except BaseException as error:
             outcome.append(error)
+        finally:
+            taken.set()
 
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
-    with _deaths_noticed(engine) as deaths, _ended_when_left(running, engine):
+    with _deaths_noticed(engine) as deaths, _ended_when_left(running, taken, engine):
         thread.start()
         seen, since, looked = progress.done, time.monotonic(), time.monotonic()
         often = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
@@ -255,16 +265,22 @@ def run(
 
 
 @contextmanager
-def _ended_when_left(running: list[Any], engine: Engine) -> Iterator[None]:
+def _ended_when_left(running: list[Any], taken: threading.Event, engine: Engine) -> Iterator[None]:
     """When the block raises, the job that is in `running` is ended where it runs, too; Dataflow's goes on when a
     person stops waiting for it.
+
+    Args:
+        taken: set when the engine has taken the job, or has failed to; one that is just handed in is waited for.
     """
     try:
         yield
     except BaseException as error:
-        if running and not (is_dataflow(engine.runner) and isinstance(error, KeyboardInterrupt)):
+        if not (is_dataflow(engine.runner) and isinstance(error, KeyboardInterrupt)):
             silence_beam()
-            cancel(running[0])
+            # A local runner gives its job when it is done, and it ends with this process.
+            taken.wait(0 if engine.runner in LOCAL_RUNNERS else _HANDED_IN_S)
+            if running:
+                cancel(running[0])
         raise
 
 

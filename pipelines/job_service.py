@@ -40,6 +40,7 @@ _DETAILS = re.compile(r'details = "(.*)"')
 # The system kills what it runs when this process is gone, however it went.
 _WHILE_WE_LIVE = "import ctypes,os,sys; ctypes.CDLL(None).prctl(1, 9); os.execvp(sys.argv[1], sys.argv[1:])"
 _FILES = ("flink_job_server_jar", "spark_job_server_jar", "prism_location")
+_NO_SERVER = ("flink_submit_uber_jar", "spark_submit_uber_jar")
 # What a line of a log begins with before it says anything: a time, a thread, a level, a class.
 _HEAD = re.compile(r"^[\d/:., -]*(\[[^\]]*\]\s*)?((ERROR|WARN|INFO|SEVERE)\s+\S+\s+-\s+)?")
 
@@ -108,6 +109,18 @@ def require_files(flags: Sequence[str]) -> None:
             raise UsageError(f"{word} {value}: there is no such file")
 
 
+def require_job_server(flags: Sequence[str]) -> None:
+    """Refuse flags that have Beam give a cluster its jobs without a job server: it could not end them, and would
+    look for the cluster in vain from the second one on.
+
+    Raises:
+        UsageError: naming the flag.
+    """
+    for flag in flags:
+        if flag.partition("=")[0].removeprefix("--") in _NO_SERVER:
+            raise UsageError(f"{flag}: jobs that no job server has taken cannot be ended; leave the flag out")
+
+
 def runner_of(options: Any, name: str, flags: Sequence[str]) -> PipelineRunner:
     """The runner of that name, its job service started or found to answer. To be called from the main thread.
 
@@ -134,7 +147,8 @@ def runner_of(options: Any, name: str, flags: Sequence[str]) -> PipelineRunner:
     if endpoint == "embed":
         return runner
     if endpoint:
-        _require_answer(endpoint, _seconds(flags))
+        given = any(re.match("--job[_-]server[_-]timeout(=|$)", flag) for flag in flags)
+        _require_answer(endpoint, float(portable.job_server_timeout) if given else REACH_S)
         return runner
     key = (name, *flags)
     if key not in _started:
@@ -142,14 +156,6 @@ def runner_of(options: Any, name: str, flags: Sequence[str]) -> PipelineRunner:
     server = _started[key]
     runner.default_job_server = lambda _: server
     return runner
-
-
-def _seconds(flags: Sequence[str]) -> float:
-    for flag in flags:
-        found = re.fullmatch(r"--job[_-]server[_-]timeout=(\d+)", flag)
-        if found:
-            return float(found[1])
-    return REACH_S
 
 
 def _require_answer(endpoint: str, seconds: float) -> None:

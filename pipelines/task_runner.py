@@ -32,6 +32,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
         results = {task.id: found for task, found in before if found is not None and "error" not in found}
         pending = [task for task in tasks.tasks if task.id not in results]
         if not pending:
+            forget_other_work(tasks, out)
             return results
         try:
             _run_pending(tasks, pending, out, engine, reporter)
@@ -39,7 +40,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
         except WorkerDiedError:
             if not left:
                 raise
-            out.remove_temporaries()
+            out.remove_abandoned()
             reporter.say(f"{tasks.label}: a worker process ended in mid-run; what it had not finished is run again")
     for task, found in zip(pending, _results(tasks, pending, out), strict=True):
         if found is None:
@@ -53,7 +54,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
 def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: Engine, reporter: Reporter) -> None:
     if not engine.is_local and not out.is_shared:
         raise UsageError(f"{out.root}: {engine.runner} runs in other processes, which cannot see this store")
-    write_specs(tasks, pending, out)
+    submitted = write_specs(tasks, pending, out)
     total = sum(task.items for task in tasks.tasks)
     with reporter.counting(tasks.label, total) as progress:
         progress.advance(total - sum(task.items for task in pending))
@@ -61,7 +62,7 @@ def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: En
         def wire(pipeline: beam.Pipeline) -> None:
             from pipelines.task_transform import RunTasks
 
-            pipeline | tasks.label >> RunTasks(tasks, len(pending), out, engine.threads)
+            pipeline | tasks.label >> RunTasks(submitted, len(pending), out, engine.threads)
 
         items = {f"{tasks.folder}/{task.id}.json": task.items for task in tasks.tasks}
 
@@ -69,20 +70,34 @@ def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: En
             return sum(items.get(info.path, 0) for info in out.list(tasks.folder))
 
         flags = flags_of(engine, tasks.label, out) if is_dataflow(engine.runner) else []
-        run(engine, wire, progress, tasks.label, finished, flags=flags, say=reporter.say)
+
+        def begun() -> None:
+            forget_other_work(tasks, out)
+
+        run(engine, wire, progress, tasks.label, finished, flags=flags, say=reporter.say, begun=begun)
+    forget_other_work(tasks, out)
 
 
 def forget_tasks(label: str, out: Store) -> None:
     """Delete a stage's specs and results; its output is committed."""
-    for info in out.list(f"{WORK_FOLDER}/{label}"):
-        out.remove(info.path)
+    _remove([info.path for info in out.list(f"{WORK_FOLDER}/{label}")], out)
+
+
+def forget_other_work(tasks: TaskSet, out: Store) -> None:
+    """Delete the specs of jobs that do the stage's work otherwise, so that what they still make is let in no more.
+
+    Not before there is a job in their place: the engine may refuse it, and theirs is not to be broken.
+    """
+    _remove(tasks.specs_of_others(out), out)
 
 
 def forget_other_tasks(pending: Collection[str], out: Store) -> None:
     """Delete what builds that were killed while they forgot their tasks left, for all but the pending stages."""
-    for info in out.list(WORK_FOLDER):
-        if info.path.split("/")[1] not in pending:
-            out.remove(info.path)
+    _remove([info.path for info in out.list(WORK_FOLDER) if info.path.split("/")[1] not in pending], out)
+
+
+def _remove(paths: Sequence[str], out: Store) -> None:
+    out.each(out.remove, paths)
 
 
 def _results(tasks: TaskSet, wanted: Sequence[Task], out: Store) -> Sequence[dict[str, Any] | None]:

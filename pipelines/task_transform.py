@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -19,8 +18,7 @@ class _RunTask(beam.DoFn):  # type: ignore[misc]
     again."""
 
     def __init__(self, tasks: TaskSet, out: Store, threads: int) -> None:
-        # The tasks themselves stay in their file: the graph carries no list.
-        self._tasks = replace(tasks, tasks=())
+        self._tasks = tasks
         self._out = out
         self._threads = threads
         self._entered = Metrics.counter(tasks.label, "entered")
@@ -43,7 +41,11 @@ class _RunTask(beam.DoFn):  # type: ignore[misc]
 
 
 class RunTasks(beam.PTransform):  # type: ignore[misc]
-    """Number the pending tasks, spread the numbers over the workers, run each."""
+    """Number the pending tasks, spread the numbers over the workers, run each.
+
+    Args:
+        tasks: as `write_specs` returned it. The tasks themselves stay in their file: the graph carries no list.
+    """
 
     def __init__(self, tasks: TaskSet, pending: int, out: Store, threads: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -160,13 +160,18 @@ class ShardWriter:
 
 
 @contextmanager
-def writing_shard(store: Store, path: str, spec: FeatureSpec, meta: dict[str, Any]) -> Iterator[ShardWriter]:
+def writing_shard(
+    store: Store, path: str, spec: FeatureSpec, meta: dict[str, Any], require: Callable[[], None] = lambda: None
+) -> Iterator[ShardWriter]:
     """Write a shard atomically. What the block adds to `meta` before it ends is stored in the footer.
 
     What stands before the footer is digested in the footer (`content`), so that a shard can be trusted without a
     receipt; after the block `writer.sha256` and `writer.bytes` are those of the whole file.
+
+    Args:
+        require: called when all is written; when it raises, the file is left as it was.
     """
-    with store.writing(path) as stream:
+    with store.writing(path, require) as stream:
         hashing = _HashingStream(stream)
         writer = ShardWriter(hashing, spec)
         try:

@@ -31,6 +31,8 @@ LINKED_FOLDER = "linked folder"
 T = TypeVar("T")
 R = TypeVar("R")
 _AT_ONCE = 32
+# Longer than any writer waits between two parts of a file.
+_ABANDONED_S = 24 * 3600.0
 NO_FILE = "pipe, socket or device"
 _KNOWN_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3"}
 # A client's own 10 connections would let 20 ms of delay halve the rate of small reads.
@@ -225,11 +227,14 @@ class Store:
         return self.read_bytes(relative).decode("utf-8")
 
     @contextlib.contextmanager
-    def writing(self, relative: str) -> Iterator[BinaryIO]:
+    def writing(self, relative: str, require: Callable[[], None] = lambda: None) -> Iterator[BinaryIO]:
         """Write a file under a temporary name of this attempt, and give it its own name when all is written.
 
         A reader never sees half a file, two attempts never write into each other's, and when the block raises
         nothing is left behind.
+
+        Args:
+            require: called when all is written; when it raises, the file is left as it was.
         """
         fs = self._located[0]
         target = self.full(relative)
@@ -243,6 +248,7 @@ class Store:
                 if local:
                     stream.flush()
                     os.fsync(stream.fileno())
+            require()
             if local:
                 Path(temporary).replace(target)
             else:
@@ -252,14 +258,14 @@ class Store:
                 fs.rm(temporary)
             raise
 
-    def write_bytes(self, relative: str, data: bytes) -> None:
+    def write_bytes(self, relative: str, data: bytes, require: Callable[[], None] = lambda: None) -> None:
         """Write a whole file; see `writing`."""
-        with self.writing(relative) as stream:
+        with self.writing(relative, require) as stream:
             stream.write(data)
 
-    def write_text(self, relative: str, text: str) -> None:
+    def write_text(self, relative: str, text: str, require: Callable[[], None] = lambda: None) -> None:
         """Write a whole file as UTF-8; see `writing`."""
-        self.write_bytes(relative, text.encode("utf-8", "surrogatepass"))
+        self.write_bytes(relative, text.encode("utf-8", "surrogatepass"), require)
 
     def remove(self, relative: str) -> None:
         """Delete a file if it is there."""
@@ -284,6 +290,14 @@ class Store:
                 fs.rm(name)
                 removed += 1
         return removed
+
+    def remove_abandoned(self) -> int:
+        """Delete what killed attempts left behind; return how many files.
+
+        Whoever writes on this machine is known to have ended. To another store workers may still be writing whose
+        build is gone: there only what is a day old is deleted.
+        """
+        return self.remove_temporaries(0.0 if self.is_local or not self.is_shared else _ABANDONED_S)
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Sequence[R]:
         """What `work` gives for each item, in order: many at a time where each waits for a store far away."""

@@ -24,7 +24,7 @@ from schemas.digests import canonical_json
 from schemas.errors import TrackloreError
 from schemas.manifest import FeatureSection
 from schemas.reasons import Reason
-from schemas.shards import Clip, writing_shard
+from schemas.shards import Clip, read_shard_meta, writing_shard
 from schemas.store import Store
 
 Outcome = list[Clip] | ExcludedError
@@ -50,7 +50,7 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     refs = [MediaRef(*track) for track in spec["tracks"]]
     exclusions: list[list[str]] = []
     meta = {"feature": feature.name, "digest": spec["digest"], "exclusions": exclusions}
-    with writing_shard(context.out, spec["path"], feature.spec(), meta) as writer:
+    with writing_shard(context.out, spec["path"], feature.spec(), meta, context.require_wanted) as writer:
         for ref, outcome in zip(refs, _finished(feature, _computed(clips_of, refs, context)), strict=True):
             if isinstance(outcome, ExcludedError):
                 exclusions.append([ref.track_id, str(outcome.reason), outcome.detail])
@@ -64,6 +64,13 @@ def write_shard(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
         "rows": writer.rows,
         "exclusions": exclusions,
     }
+
+
+def shard_stands(out: Store, result: dict[str, Any]) -> bool:
+    """Whether the shard of a result of `write_shard` is there, and none of another job's in its place."""
+    path = result["path"]
+    meta = read_shard_meta(out, path) if out.size(path) == result["bytes"] else None
+    return meta is not None and meta.get("digest") == result["digest"]
 
 
 def _computed(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pipelines.features.base import Feature
 from pipelines.features.isolation import isolation, stop
 from pipelines.features.media import Media, MediaRef
 from pipelines.features.quiet import quiet_decoders
+from pipelines.features.shard_task import shard_stands
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
@@ -110,19 +112,24 @@ class FeatureStage(Stage):
             refs = [ref for ref in refs if ref.track_id in wanted]
             without = [track for track in without if track in wanted]
         tasks = self._tasks(context, refs, count)
-        entries, excluded, missing = self._standing(context, tasks)
         work = TaskSet(
             self.name,
             "pipelines.features.shard_task:write_shard",
-            [task for task in tasks if task.id in missing],
+            (),
             {
                 "name": self._feature.name,
                 "section": context.manifest.features[self._feature.name].model_dump(mode="json"),
                 "media": store.root,
                 "limits": [context.engine.track_timeout_s, context.engine.track_bytes],
                 "ahead": AHEAD_PER_THREAD if context.engine.memory_bytes is None else 1,
+                # Jobs that make other shards are told by it, whatever of them is still to be made.
+                "tasks": digest_of([task.digest for task in tasks]),
             },
+            stands="pipelines.features.shard_task:shard_stands",
         )
+        others = work.specs_of_others(out)
+        entries, excluded, missing = self._standing(context, tasks)
+        work = replace(work, tasks=[task for task in tasks if task.id in missing])
         try:
             with quiet_decoders() if context.engine.is_local else nullcontext():
                 results = run_tasks(work, out, context.engine, context.reporter)
@@ -131,6 +138,8 @@ class FeatureStage(Stage):
             stop()  # else its threads would wait for their decoders before this process could end
             raise
         isolation().end_idle()
+        if others:
+            self._require_untouched(out, [task for task in tasks if task.id not in missing], entries)
         for result in results.values():
             keys = ("sha256", "bytes", "rows")
             entries[result["path"]] = FileEntry.model_validate({key: result[key] for key in keys})
@@ -195,6 +204,25 @@ class FeatureStage(Stage):
                 entries[task.spec["path"]] = found[0]
                 excluded.extend(found[1])
         return entries, excluded, missing
+
+    def _require_untouched(self, out: Store, tasks: list[Task], entries: Mapping[str, FileEntry]) -> None:
+        """Refuse shards that stood, and that the job of another build has written over since.
+
+        Raises:
+            DataError: naming the first of them.
+        """
+
+        def stands(task: Task) -> bool:
+            path = task.spec["path"]
+            return shard_stands(out, {"path": path, "bytes": entries[path].bytes, "digest": task.digest})
+
+        kept = out.each(stands, tasks)
+        lost = [task.spec["path"] for task, stood in zip(tasks, kept, strict=True) if not stood]
+        if lost:
+            raise DataError(
+                f"{self.name}: {shown(lost, 2)} changed under the build: a job of another build was still at work; "
+                "build again to make it anew"
+            )
 
     def cost(self, items: Items, shards: int | None) -> Cost:
         """What it takes to compute the feature of so many tracks."""

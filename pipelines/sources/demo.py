@@ -110,7 +110,7 @@ class Demo(Folder):
     def _play(self) -> None:
         """Write the files that are not there yet. A folder of other music is never written into."""
         if self._played() is not None:
-            self._store.remove_temporaries()
+            self._store.remove_abandoned()
         wanted = self._marker()
         found = self._played()
         if found != wanted:
@@ -119,6 +119,7 @@ class Demo(Folder):
                 raise UsageError(
                     f"source.path: {self._store.root} holds other music; give the demo a folder of its own"
                 )
+            forget_tasks(_LABEL, self.context.out)  # a job that still plays the other corpus is let in no more
             for path in sorted(_paths_of(found) & set(others)):
                 self._store.remove(path)
             self._store.write_text(MARKER, wanted)
@@ -158,7 +159,7 @@ def play_tracks(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
 
     def one(number: int) -> None:
         track = corpus.tracks[number]
-        store.write_bytes(track.path, encode(track))
+        store.write_bytes(track.path, encode(track), context.require_wanted)
         progress.advance()
 
     with ThreadPoolExecutor(context.threads) as pool:

@@ -119,6 +119,7 @@ class DemoVideo(Source):
         found = store.read_text(MARKER) if store.exists(MARKER) else None
         present = {info.path for info in store.list()} if store.root_exists() else set()
         if found != self._marker:
+            forget_tasks(_LABEL, self.context.out)  # a job that still films others is let in no more
             for path in sorted(present & files_of(found)):
                 store.remove(path)
             present = set()
@@ -173,7 +174,7 @@ def film_videos(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
 
     def one(number: int) -> None:
         name = tracks[number].track_id if number < len(tracks) else NO_MUSIC_VIDEOS[number - len(tracks)]
-        with store.writing(file_of(name)) as file:
+        with store.writing(file_of(name), context.require_wanted) as file:
             if number < len(tracks):
                 film(tracks[number].score, stable_hash(name, keys["seed"]) >> 1, file)
             else:

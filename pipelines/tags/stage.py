@@ -27,7 +27,7 @@ from pipelines.tags.steps import (
 )
 from pipelines.tags.units import cleaned_unit, unit_count
 from pipelines.task_runner import run_tasks
-from pipelines.tasks import Task, TaskContext, TaskSet
+from pipelines.tasks import WORK_FOLDER, Task, TaskContext, TaskSet
 from pipelines.videos.kept import only_kept
 from schemas.coded import coded, compact, distinct_numbers
 from schemas.digests import digest_of
@@ -37,8 +37,6 @@ from schemas.receipt import FunnelStep
 from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import DROPPED_CAPTIONS, DROPPED_TAGS, EXCLUSIONS, LABELS, PUBLISHED, TAGS, TAXONOMY, TRACKS
-
-_VOCABULARY = ".work/tags/vocabulary.parquet"
 
 
 class TagsStage(Stage):
@@ -81,7 +79,7 @@ class TagsStage(Stage):
             first_steps = pool.submit(lambda: _summed(counted, _read_parts(out, counted, "reached"), typed))
             grouped = grouped_tags(counts, rules, taxonomy_rules, _table(out, TAXONOMY), self.version)
         groups, dropped = grouped.groups, grouped.dropped
-        _write_vocabulary(out, grouped)
+        _write_vocabulary(out, grouped, digest)
         mapped = list(self._pass(context, "map", digest).values())
         pairs = compact(pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")]))
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
@@ -128,7 +126,8 @@ class TagsStage(Stage):
     def _pass(self, context: BuildContext, kind: str, digest: str) -> dict[str, dict[str, Any]]:
         units = unit_count(context.out)
         tasks = [Task(f"{kind}-{n:05d}", f"{digest}-{kind}-{n}", {"unit": n}) for n in range(units)]
-        shared = {"settings": context.manifest.tags.model_dump(mode="json"), "videos": self._videos}
+        settings = context.manifest.tags.model_dump(mode="json")
+        shared = {"settings": settings, "videos": self._videos, "digest": digest}
         work = TaskSet("tags", f"pipelines.tags.stage:{kind}_unit", tasks, shared, side_by_side=True)
         return run_tasks(work, context.out, context.engine, context.reporter)
 
@@ -136,6 +135,7 @@ class TagsStage(Stage):
         return f"labels of {tracks} tracks" if tracks is not None else "tags and labels"
 
 
+_VOCABULARY = "vocabulary"
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _PAIRS = pa.schema([("track_id", _CODED), ("tag", _CODED)])
 
@@ -157,8 +157,9 @@ def count_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
 
 def map_unit(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
     """Steps 4 and 5 on what is left of one unit: tags preprocessed, then replaced by their groups."""
-    annotations = _read_part(context.out, f".work/tags/annotations-{spec['unit']:05d}.parquet")
-    vocabulary = _read_part(context.out, _VOCABULARY)
+    digest = context.shared["digest"]
+    annotations = _read_part(context.out, _part_path(f"annotations-{spec['unit']:05d}", digest))
+    vocabulary = _read_part(context.out, _part_path(_VOCABULARY, digest))
     here = pc.is_in(vocabulary.column("raw_tag"), value_set=coded(annotations.column("raw_tag")).values)
     vocabulary = vocabulary.filter(here)
     preprocessed = map_tags(annotations, vocabulary.select(["raw_tag", "words"]).rename_columns(["raw_tag", "tag"]))
@@ -172,7 +173,7 @@ def _table(out: Store, table: TableSchema) -> pa.Table:
     return table.read(out) if out.exists(table.filename) else table.empty()
 
 
-def _write_vocabulary(out: Store, grouped: Grouped) -> None:
+def _write_vocabulary(out: Store, grouped: Grouped, digest: str) -> None:
     named = [(raw, group.tag) for group in grouped.groups for raw in group.members]
     table = pa.table(
         {
@@ -181,15 +182,20 @@ def _write_vocabulary(out: Store, grouped: Grouped) -> None:
             "tag": pa.array([tag for _, tag in named], pa.string()),
         }
     )
-    with out.writing(_VOCABULARY) as stream:
+    with out.writing(_part_path(_VOCABULARY, digest)) as stream:
         pq.write_table(table, stream, compression="lz4")
 
 
 def _write_part(context: TaskContext, name: str, table: pa.Table) -> str:
-    path = f".work/tags/{name}.parquet"
-    with context.out.writing(path) as stream:
+    path = _part_path(name, context.shared["digest"])
+    with context.out.writing(path, context.require_wanted) as stream:
         pq.write_table(table, stream, compression="lz4")
     return path
+
+
+def _part_path(name: str, digest: str) -> str:
+    """A file of parts between the passes: those made from something else lie beside it."""
+    return f"{WORK_FOLDER}/tags/{name}-{digest[:16]}.parquet"
 
 
 def _read_part(out: Store, path: str) -> pa.Table:

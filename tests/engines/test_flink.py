@@ -25,7 +25,9 @@ def _version() -> str:
     """Of Flink, and of the Beam that speaks to it."""
 
     def of(name: str) -> str:
-        return next(JARS.glob(f"{name}-[0-9]*.jar")).stem.removeprefix(f"{name}-")
+        found = next(JARS.glob(f"{name}-[0-9]*.jar"), None)
+        assert found is not None, f"{JARS} has no {name}: make engines FLINK_VERSION={FLINK_VERSION} fetches it"
+        return found.stem.removeprefix(f"{name}-")
 
     return f"{of('flink-runtime')}, Beam {of(f'beam-runners-flink-{FLINK_VERSION}')}"
 

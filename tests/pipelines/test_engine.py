@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.runners.runner import PipelineResult, PipelineRunner
 
 from pipelines.engine import Engine, check_flags, check_runner, run
 from pipelines.job_service import reason_of
 from pipelines.progress import Reporter, counter
-from pipelines.task_runner import run_tasks
+from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet, run_one, write_specs
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
+from tests.conftest import Command
 
 
 def write_number(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
@@ -149,6 +152,60 @@ def test_a_job_service_that_does_not_answer_is_told(tmp_path: Path) -> None:
         run_tasks(work("write_number"), Store(str(tmp_path)), engine, quiet())
 
 
+@pytest.mark.parametrize("name", ["--job_server_timeout", "--job-server-timeout"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_the_time_that_a_job_service_has_is_given_in_either_spelling(
+    tmp_path: Path, name: str, *, apart: bool
+) -> None:
+    given = (name, "1") if apart else (f"{name}=1",)
+    engine = Engine("PortableRunner", 1, ("--job_endpoint=localhost:1", *given))
+    with pytest.raises(UsageError, match=r"\(1 s were waited\)"):
+        run_tasks(work("write_number"), Store(str(tmp_path)), engine, quiet())
+
+
+def test_jobs_are_not_given_to_a_cluster_past_the_job_server(command: Command, tmp_path: Path) -> None:
+    for runner, flag in (("FlinkRunner", "--flink_submit_uber_jar"), ("SparkRunner", "--spark_submit_uber_jar")):
+        ran = command("build", "demo", "--out", tmp_path / "data", "--runner", runner, flag)
+        assert ran.code == 2
+        assert f"{flag}: jobs that no job server has taken cannot be ended; leave the flag out" in ran.err
+        assert "Traceback" not in ran.err
+    assert not (tmp_path / "data").exists()
+
+
+class _Job(PipelineResult):  # type: ignore[misc]
+    """A job that goes on until it is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__("RUNNING")
+        self.cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    def wait_until_finish(self, duration: int | None = None) -> None:
+        self.cancelled.wait(60)
+
+
+_jobs: list[_Job] = []
+
+
+class SlowToTake(PipelineRunner):  # type: ignore[misc]
+    """An engine that is interrupted while it takes a job, which takes it two seconds."""
+
+    def run_pipeline(self, pipeline: Any, options: Any) -> _Job:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(2)
+        _jobs.append(_Job())
+        return _jobs[-1]
+
+
+def test_a_job_that_is_handed_in_when_its_build_is_interrupted_is_cancelled_too(tmp_path: Path) -> None:
+    _jobs.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(work("hang"), Store(str(tmp_path)), Engine(f"{__name__}.SlowToTake"), quiet())
+    assert [job.cancelled.is_set() for job in _jobs] == [True]
+
+
 def test_a_worker_pool_that_is_not_there_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,21 +255,20 @@ def test_runners_are_known_by_name_in_any_case_and_one_that_loses_results_is_ref
 
 def test_what_is_finished_is_not_done_again_when_an_engine_gives_it_out_again(tmp_path: Path) -> None:
     store, tasks = Store(str(tmp_path)), work("write_number", 2)
-    write_specs(tasks, tasks.tasks, store)
+    given = write_specs(tasks, tasks.tasks, store)
     for number in (0, 1, 1, 0):
-        run_one(tasks, number, store, 1)
+        run_one(given, number, store, 1)
     assert ran(tmp_path) == ["0", "1"]
 
 
 def end_the_stage(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]:
-    context.out.remove(".work/work/tasks.parquet")
+    forget_tasks("work", context.out)
     return {}
 
 
 def test_a_worker_that_ends_when_its_stage_is_over_leaves_nothing(tmp_path: Path) -> None:
     store, tasks = Store(str(tmp_path)), work("end_the_stage", 1)
-    write_specs(tasks, tasks.tasks, store)
-    run_one(tasks, 0, store, 1)
+    run_one(write_specs(tasks, tasks.tasks, store), 0, store, 1)
     assert not store.list()
 
 

@@ -91,6 +91,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(store: Store) -
     assert [info.path for info in store.list()] == ["a"]
 
 
+def test_a_file_that_is_not_wanted_any_more_when_it_is_written_leaves_the_old_one(store: Store) -> None:
+    store.write_bytes("a", b"old")
+
+    def refuse() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.write_text("a", "new", refuse)
+    assert store.read_bytes("a") == b"old"
+    assert store.remove_temporaries() == 0
+
+
 def test_a_reader_never_sees_half_a_file(store: Store) -> None:
     store.write_bytes("d/a", b"old")
     with store.writing("d/a") as stream:
