@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataflow import flags_of, is_dataflow
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 WORKERS_MAY_DIE = 2
+_known: dict[tuple[str, str], set[str]] = {}
 
 
 def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) -> dict[str, dict[str, Any]]:
@@ -33,6 +34,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
         pending = [task for task in tasks.tasks if task.id not in results]
         if not pending:
             forget_other_work(tasks, out)
+            _know(tasks, results, out)
             return results
         try:
             _run_pending(tasks, pending, out, engine, reporter)
@@ -48,6 +50,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
         if "error" in found:
             raise (UsageError if found["exit_code"] == 2 else DataError)(str(found["error"]))
         results[task.id] = found
+    _know(tasks, results, out)
     return results
 
 
@@ -55,6 +58,7 @@ def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: En
     if not engine.is_local and not out.is_shared:
         raise UsageError(f"{out.root}: {engine.runner} runs in other processes, which cannot see this store")
     submitted = write_specs(tasks, pending, out)
+    _known.setdefault((out.root, tasks.label), set()).add(submitted.specs)
     total = sum(task.items for task in tasks.tasks)
     with reporter.counting(tasks.label, total) as progress:
         progress.advance(total - sum(task.items for task in pending))
@@ -80,7 +84,16 @@ def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: En
 
 def forget_tasks(label: str, out: Store) -> None:
     """Delete a stage's specs and results; its output is committed."""
-    _remove([info.path for info in out.list(f"{WORK_FOLDER}/{label}")], out)
+    listed = {info.path for info in out.list(f"{WORK_FOLDER}/{label}")}
+    _remove(sorted(listed | _known.pop((out.root, label), set())), out)
+
+
+def _know(tasks: TaskSet, results: Mapping[str, Mapping[str, Any]], out: Store) -> None:
+    """Remember what lies in the stage's folder until it is forgotten: the lists of some stores are late."""
+    known = _known.setdefault((out.root, tasks.label), set())
+    known.update(f"{tasks.folder}/{task_id}.json" for task_id in results)
+    told = (value for result in results.values() for value in result.values() if isinstance(value, str))
+    known.update(value for value in told if value.startswith(f"{tasks.folder}/"))
 
 
 def forget_other_work(tasks: TaskSet, out: Store) -> None:

@@ -81,6 +81,7 @@ class TagsStage(Stage):
         groups, dropped = grouped.groups, grouped.dropped
         _write_vocabulary(out, grouped, digest)
         mapped = list(self._pass(context, "map", digest).values())
+        out.remove(_part_path(_VOCABULARY, digest))
         pairs = compact(pa.concat_tables([_PAIRS.empty_table(), *_read_parts(out, mapped, "pairs")]))
         kept, totals = keep_frequent(pairs, settings.min_tracks, settings.top)
         kept = compact(kept)
