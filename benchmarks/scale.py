@@ -1,6 +1,9 @@
 """The places of a build that hold every track at once, at a million tracks and at ten: seconds and peak memory.
 
-    python -m benchmarks.scale 1000000,10000000
+    python -m benchmarks.scale [TRACKS[,TRACKS…] [STEP…]]
+
+A million tracks and every step (split, plan_shards, receipt) when nothing is named; `docs/scale.md` has the sizes
+1000000,10000000.
 
 Each runs in a process of its own, which may take `MOST_GB`. Tables are composed from a seed.
 """
@@ -117,23 +120,30 @@ def receipt(out: Store) -> None:
 
 
 STEPS = {"split": split, "plan_shards": plan_shards, "receipt": receipt}
+USUAL_TRACKS = "1000000"
+USAGE = f"usage: python -m benchmarks.scale [TRACKS[,TRACKS…] [STEP…]], STEP of {', '.join(STEPS)}"
 
 
 def main(words: list[str]) -> int:
     """Make the tables and measure every step, or run one here."""
-    if words[0] in STEPS:
+    sizes, *steps = words or [USUAL_TRACKS]
+    if sizes in STEPS and len(steps) == 1:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_GB << 30, MOST_GB << 30))
         before, started = time.process_time(), time.monotonic()
-        STEPS[words[0]](Store(words[1]))
+        STEPS[sizes](Store(steps[0]))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(json.dumps({"cpu_s": time.process_time() - before, "s": time.monotonic() - started, "gb": peak}))
         return 0
-    for tracks in map(int, words[0].split(",")):
+    counts = sizes.split(",")
+    if not set(steps) <= set(STEPS) or not all(count.isdecimal() and int(count) for count in counts):
+        print(USAGE, file=sys.stderr)
+        return 2
+    for tracks in map(int, counts):
         folder = WORK / f"scale/{tracks}"
-        labelled = "split" in (words[1:] or STEPS)
+        labelled = "split" in (steps or STEPS)
         if not (folder / (LABELS if labelled else TRACKS).filename).exists():
             tables(Store(str(folder)), tracks, labelled=labelled)
-        for name in words[1:] or STEPS:
+        for name in steps or STEPS:
             command = [sys.executable, "-m", "benchmarks.scale", name, str(folder)]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             told = ran.stdout.strip() or ran.stderr.strip().splitlines()[-1]

@@ -370,12 +370,14 @@ def _without_features(out: Store) -> set[str]:
 
 
 def _to_make(planned: Sequence[Planned], context: BuildContext, source: Source) -> tuple[Sequence[Cost], Items]:
-    """What the stages that would be made will take, as far as it is known; recordings are not."""
+    """What the stages that would be made will take, as far as it is known."""
     media, tracks = source.audio(), _track_count(context, planned)
     files = media.list() if media is not None and media.root_exists() else []
     sound = [info for info in files if PurePosixPath(info.path).suffix.lower() in AUDIO_SUFFIXES]
-    items = items_of(context.out, context.receipt, tracks, sound, probed=isinstance(source, Folder))
-    costs = []
+    stands = next(item.stands for item in planned if isinstance(item.stage, SourceStage))
+    entry = context.receipt.stages["source"] if stands else None
+    items = items_of(context.out, entry, tracks, sound, probed=isinstance(source, Folder))
+    costs, without = [], []
     for item in planned:
         stage = item.stage
         if item.stands or not item.selected:
@@ -384,7 +386,11 @@ def _to_make(planned: Sequence[Planned], context: BuildContext, source: Source) 
             costs.append(stage.cost(items, context.receipt.shards))
         elif stage.name in _COSTS:
             costs.append(_COSTS[stage.name](items))
-    return costs, items
+        else:
+            without.append(f"the stage {stage.name}")
+        if isinstance(stage, VideosStage):
+            without += stage.not_reckoned()
+    return costs, replace(items, not_reckoned=tuple(without))
 
 
 _COSTS = {"source": source_cost, "tags": tags_cost, "splits": splits_cost, "videos": videos_cost}

@@ -75,7 +75,9 @@ def require_ready(engine: Engine, out: Store, *, dry_run: bool = False) -> None:
     for name in ("project", "region"):
         if not options.get(name):
             raise UsageError(f"--runner DataflowRunner: give --{name}")
-    places = [options[name] for name in ("temp_location", "staging_location") if options.get(name)]
+    places = [
+        (f"--{name}", str(options[name])) for name in ("temp_location", "staging_location") if options.get(name)
+    ]
     if not places:
         raise UsageError("--runner DataflowRunner: give --temp_location gs://BUCKET/DIR")
     if not any(options.get(name) for name in _IMAGE):
@@ -88,8 +90,7 @@ def require_ready(engine: Engine, out: Store, *, dry_run: bool = False) -> None:
     if options.get("no_auth") or options.get("dry_run"):
         return
     _require_credentials()
-    buckets = {"--temp_location" if uri in places else "--out": uri for uri in (out.root, *places)}
-    for flag, uri in buckets.items():
+    for flag, uri in (("--out", out.root), *places):
         if uri.startswith("gs://"):
             _require_bucket(flag, uri, str(options["project"]))
 

@@ -97,16 +97,18 @@ def show_estimate(out_console: Console, found: Estimate) -> None:
     told = [f"{size / unit:,.3f}" for size, unit in zip(sums, (1e9, 1e9, 1e6), strict=True)]
     table.add_row("all", f"{found.core_hours:,.3f}", *told, "")
     out_console.print(table)
-    wall = f"{found.wall_s / 3600:,.2f} hours" if found.wall_s >= 3600 else f"{found.wall_s / 60:,.1f} minutes"
-    cores = f" of {found.cores} cores" if found.cores > 1 else ""
-    paid = (
-        ""
-        if found.money is None
-        else f", {found.worker_hours:,.2f} worker-hours, {found.money:,.2f} {found.currency}"
-    )
-    lines = [f"On {found.workers} workers{cores}: {wall}{paid}", *found.lines]
+    lines = found.lines if found.wall_s is None else [_time_and_money(found, found.wall_s), *found.lines]
     for line in lines:
         out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _time_and_money(found: Estimate, wall_s: float) -> str:
+    wall = f"{wall_s / 3600:,.2f} hours" if wall_s >= 3600 else f"{wall_s / 60:,.1f} minutes"
+    cores = f" of {found.cores} cores" if (found.cores or 1) > 1 else ""
+    if found.money is None:
+        return f"On {found.workers} workers{cores}: {wall}"
+    paid = f"{found.worker_hours:,.2f} worker-hours, {found.money:,.2f} {found.currency}"
+    return f"On {found.workers} workers{cores}: {wall}, {paid}"
 
 
 def show_funnel(out_console: Console, receipt: Receipt) -> None:

@@ -7,11 +7,27 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import UsageError, suggest
+from schemas.errors import UsageError
 from schemas.manifest import parse_yaml, validated
 
 PRICES_FILE = Path(__file__).with_name("prices.json")
-_MACHINE = re.compile(r"([a-z0-9]+-[a-z]+)-(\d+)")
+_OF_A_FAMILY = re.compile(r"([a-z0-9]+-[a-z]+)-(\d+)")
+_CUSTOM = re.compile(r"(?:[a-z0-9]+-)?custom-(\d+)-(\d+)(?:-ext)?")
+_MB_PER_GB = 1024
+
+
+class Machine(BaseModel):
+    """A worker.
+
+    Attributes:
+        hour: of all that it has beside disks, where cores and memory are not all that is paid for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    cores: int = Field(ge=1)
+    memory_gb: float = Field(ge=0)
+    hour: float | None = Field(default=None, ge=0)
 
 
 class Prices(BaseModel):
@@ -23,7 +39,8 @@ class Prices(BaseModel):
         disk_gb: of a worker, where --disk_size_gb does not say.
         start_s: until a job's workers are at work; not measured.
         machine_type: of a worker, where --machine_type does not say.
-        gb_per_vcpu: memory of machine types by family.
+        gb_per_vcpu: memory of machine types by family, whose names end in their cores.
+        machine_types: others, by their whole names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -39,23 +56,26 @@ class Prices(BaseModel):
     start_s: float = Field(ge=0)
     machine_type: str
     gb_per_vcpu: dict[str, float]
+    machine_types: dict[str, Machine] = {}
 
-    def machine(self, name: str) -> tuple[int, float]:
-        """The cores and GB of a machine type.
-
-        Raises:
-            UsageError: it is of no family that the file knows.
-        """
-        found = _MACHINE.fullmatch(name)
-        if found is None or found[1] not in self.gb_per_vcpu:
-            known = suggest(name.rpartition("-")[0], self.gb_per_vcpu)
-            raise UsageError(f"--machine_type {name}: not in the file of prices{known}; add it with --prices FILE")
+    def machine(self, name: str) -> Machine | None:
+        """A machine type; None of one that the file does not know."""
+        if name in self.machine_types:
+            return self.machine_types[name]
+        if custom := _CUSTOM.fullmatch(name):
+            return Machine(cores=max(1, int(custom[1])), memory_gb=int(custom[2]) / _MB_PER_GB)
+        found = _OF_A_FAMILY.fullmatch(name)
+        if found is None or found[1] not in self.gb_per_vcpu or not int(found[2]):
+            return None
         cores = int(found[2])
-        return cores, cores * self.gb_per_vcpu[found[1]]
+        return Machine(cores=cores, memory_gb=cores * self.gb_per_vcpu[found[1]])
 
-    def hour(self, cores: int, memory_gb: float, disk_gb: float) -> float:
+    def hour(self, machine: Machine, disk_gb: float) -> float:
         """Of one worker."""
-        return cores * self.vcpu_hour + memory_gb * self.memory_gb_hour + disk_gb * self.disk_gb_hour
+        own = machine.hour
+        if own is None:
+            own = machine.cores * self.vcpu_hour + machine.memory_gb * self.memory_gb_hour
+        return own + disk_gb * self.disk_gb_hour
 
 
 def read_prices(path: str | None) -> Prices:

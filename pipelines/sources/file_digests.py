@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.cache import cache_folder
@@ -17,15 +17,34 @@ def digests_of(store: Store, paths: Sequence[str], *, trust_stamps: bool = True)
     Args:
         trust_stamps: take a file whose size and time are as they were as unchanged.
     """
-    memory, name = _memory_of(store)
-    known = _recall(memory, name) if trust_stamps and store.is_shared else {}
     folders = {path: store.list(path) for path in paths if store.is_folder(path)}
     infos = [_folder_info(path, folders[path]) if path in folders else store.info(path) for path in paths]
-    found = {}
-    for info in infos:
-        digest = known.get(_key(info))
-        found[info.path] = digest or _content_digest(store, info.path, folders.get(info.path))
-    kept = {**known, **{_key(info): found[info.path] for info in infos}}
+
+    def read(unknown: Sequence[FileInfo]) -> dict[str, str]:
+        return {info.path: _content_digest(store, info.path, folders.get(info.path)) for info in unknown}
+
+    return digests_of_listed(store, infos, read, trust_stamps=trust_stamps)
+
+
+def digests_of_listed(
+    store: Store,
+    infos: Sequence[FileInfo],
+    read: Callable[[Sequence[FileInfo]], Mapping[str, str]],
+    *,
+    trust_stamps: bool = True,
+) -> dict[str, str]:
+    """The same of files that were listed.
+
+    Args:
+        read: gives the digests of those that are not remembered; without those that it cannot read.
+    """
+    memory, name = _memory_of(store)
+    known = _recall(memory, name) if trust_stamps and store.is_shared else {}
+    found = {info.path: known[_key(info)] for info in infos if _key(info) in known}
+    unknown = [info for info in infos if info.path not in found]
+    if unknown:
+        found.update(read(unknown))
+    kept = {**known, **{_key(info): found[info.path] for info in infos if info.path in found}}
     if store.is_shared and kept != known:
         try:
             memory.write_text(name, canonical_json(kept))

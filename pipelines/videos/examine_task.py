@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.progress import counter
 from pipelines.tasks import TaskContext
-from pipelines.videos.at_hand import at_hand
+from pipelines.videos.at_hand import NotAtHandError, at_hand
 from pipelines.videos.children import CHILDREN, LIBRARIES_BYTES, MOST_BYTES, ChildError
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.store import Store
@@ -48,6 +48,8 @@ def examine_videos(context: TaskContext, spec: dict[str, Any]) -> dict[str, Any]
                 request = {**context.shared["request"], "audio": audio, "video": pictures}
                 allowed = LIBRARIES_BYTES + context.shared["bytes"]
                 return [track, examined(request, context.shared["limit_s"], allowed)]
+        except NotAtHandError as error:
+            return [track, {"kind": str(Reason.UNREADABLE), "detail": f"{error}; {RETRY}"}]
         finally:
             progress.advance()
 

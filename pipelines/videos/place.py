@@ -11,6 +11,7 @@ from schemas.manifest import VideosSection
 from schemas.store import Store
 
 FOLDER = "videos"
+COPY = "fetch with videos.folder=DIR --only videos, copy DIR to a bucket, and build with videos.local=gs://…"
 WAY_OUT = "set videos.local=DIR or videos.download=true, or build with --only tags,splits"
 
 
@@ -42,14 +43,11 @@ class VideoPlace:
         """The folder, or None when the manifest names no videos.
 
         Raises:
-            UsageError: there is no such folder, or it is not one of this machine.
+            UsageError: there is no such folder, or it is to hold downloads and is not one of this machine.
         """
         section = self.section
         if section.local is not None:
-            store = store_at(section.local, self.base, "videos.local")
-            if not store.is_local:
-                raise UsageError(f"videos.local: {store.root} is no folder of this machine; copy the videos to one")
-            return store
+            return store_at(section.local, self.base, "videos.local")
         if section.made:
             return made_videos(self.out)
         if not section.download:
@@ -60,7 +58,9 @@ class VideoPlace:
             return Store(f"{self.out.root.rstrip('/')}/{FOLDER}")
         store = Store(from_base(section.folder, self.base))
         if not store.is_local or "://" in section.folder:
-            raise UsageError(f"videos.folder: {section.folder} is no folder of this machine")
+            raise UsageError(
+                f"videos.folder: {section.folder} is no folder of this machine, and downloads go into one; {COPY}"
+            )
         return store
 
     def cookies(self) -> Path | None:

@@ -10,20 +10,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.dataflow import require_visible
-from pipelines.sources.file_digests import digests_of
+from pipelines.dataflow import is_dataflow, require_visible
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
+from pipelines.videos.digests import digests_of_videos
 from pipelines.videos.fetch import Fetcher
 from pipelines.videos.files import VideoFiles, files_by_id
-from pipelines.videos.place import WAY_OUT, VideoPlace
+from pipelines.videos.place import COPY, WAY_OUT, VideoPlace
 from pipelines.videos.storyboards import draw_storyboards
 from schemas.digests import digest_of
 from schemas.errors import DataError, UsageError
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.receipt import FunnelStep
-from schemas.store import Store
+from schemas.store import FileInfo, Store
 from schemas.tables import EXCLUSIONS, STORYBOARDS, TRACKS, VIDEOS
 from schemas.tables.videos import KEPT
 
@@ -52,6 +52,8 @@ class VideosStage(Stage):
         self._place = place
         self._where = where
         self.gathers = True
+        self._read: dict[FileInfo, str] = {}
+        self._failed: dict[FileInfo, str] = {}
 
     @cached_property
     def _store(self) -> Store:
@@ -75,7 +77,7 @@ class VideosStage(Stage):
         return {"filter": section.filter.model_dump(mode="json"), "max_duration_s": section.max_duration_s}
 
     def _inputs(self, context: BuildContext) -> Any:
-        if context.receipt.stages.get("source") is None or not context.out.exists(TRACKS.filename):
+        if context.receipt.stages.get("source") is None or TRACKS.check(context.out):
             return None
         found = self._found(context)
         files = [
@@ -87,17 +89,32 @@ class VideosStage(Stage):
     def preflight(self, context: BuildContext) -> None:
         import scenedetect  # noqa: F401 - what is missing is missed here, not at the first video
 
-        require_visible(context.engine, self._store, f"{self._where}: videos")
+        self._require_visible(context)
         if self._fetcher is not None:
             self._fetcher.require_usable()
         elif not self._place.section.made and not files_by_id(self._store.list()):
             raise UsageError(f"videos.local: {self._store.root} holds no videos named by their ids, such as ID.mp4")
 
+    def _require_visible(self, context: BuildContext) -> None:
+        """Refuse what the engine's workers could not read.
+
+        Raises:
+            UsageError: naming the key.
+        """
+        engine, store = context.engine, self._store
+        if self._fetcher is not None and is_dataflow(engine.runner):
+            raise UsageError(
+                f"videos.download: Dataflow's workers cannot see {store.root}, where downloads go; {COPY}"
+            )
+        require_visible(engine, store, f"{self._where}: videos")
+        if not engine.is_local and not store.is_shared:
+            raise UsageError(f"videos.local: {store.root}: {engine.runner}'s workers cannot see this store")
+
     def unfinished(self, context: BuildContext) -> str:
         again = _failed_by_machine(context.out) if context.retry else []
         if again:
             return f"{len(again)} videos are tried again, such as {shown(again, 1)}"
-        if self._fetcher is None or not context.out.exists(TRACKS.filename):
+        if self._fetcher is None or TRACKS.check(context.out):
             return ""
         waiting = self._fetcher.waiting(_ids(context.out))
         return f"{len(waiting)} videos are not fetched yet, such as {shown(waiting, 1)}" if waiting else ""
@@ -165,7 +182,34 @@ class VideosStage(Stage):
                 del files[track]
                 missing[track] = (Reason.OUTSIDE_SOURCE, "a link that leads out of the folder of videos")
         wanted = sorted({path for named in files.values() for path in named.paths})
-        return _Found(files, digests_of(store, wanted, trust_stamps=not context.check), missing)
+        digests, failed = self._digests(context, wanted, {info.path: info for info in listed})
+        for track, named in list(files.items()):
+            unread = next((path for path in named.paths if path in failed), None)
+            if unread is not None:
+                del files[track]
+                missing[track] = (Reason.UNREADABLE, f"{unread}: {failed[unread]}")
+        return _Found(files, digests, missing)
+
+    def _digests(
+        self, context: BuildContext, paths: list[str], listed: Mapping[str, FileInfo]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Digests by path, and why the others have none.
+
+        A file is read once a build: what it was to the run it is to the entry that the receipt gets.
+        """
+        store = self._store
+        infos = [listed.get(path) or store.info(path) for path in paths]
+        unread = [info for info in infos if info not in self._read and info not in self._failed]
+        if unread:
+            if not store.is_local and not context.dry_run:
+                self._require_visible(context)  # before a job is made that reads them
+            digests, failed = digests_of_videos(context, store, unread)
+            self._read.update({info: digests[info.path] for info in unread if info.path in digests})
+            self._failed.update({info: failed[info.path] for info in unread if info.path in failed})
+        return (
+            {info.path: self._read[info] for info in infos if info in self._read},
+            {info.path: self._failed[info] for info in infos if info in self._failed},
+        )
 
     def _examined(self, context: BuildContext, found: _Found, settings: str) -> list[dict[str, Any]]:
         """A row of `videos` for each track that has files; what was looked through before is not again."""
@@ -197,6 +241,12 @@ class VideosStage(Stage):
         return sorted(
             [*rows, *({**seen[row["track_id"]], **row} for row in fresh)], key=lambda row: row["track_id"]
         )
+
+    def not_reckoned(self) -> list[str]:
+        """What it takes beside looking through the videos, in words."""
+        section = self._place.section
+        made = ["the making of the videos by the source"] if section.made else []
+        return ["downloads of videos"] if section.download else made
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         fetched = "fetched and " if self._fetcher is not None else ""

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.videos.at_hand import at_hand
+from pipelines.videos.at_hand import NotAtHandError, at_hand
 from pipelines.videos.children import CHILDREN, ChildError
 from schemas.digests import stable_hash
 from schemas.store import Store
@@ -32,7 +32,8 @@ def draw_storyboards(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[di
             with at_hand(store, row["video_uri"]) as (path,):
                 request = {"video": path, "seconds": seconds}
                 drawn = CHILDREN.call("pipelines.videos.storyboard_frames:draw", request, _LIMIT_S)
-        except ChildError:  # the table says what the video is; a picture that cannot be had is no reason to stop
+        except (ChildError, NotAtHandError):
+            # The table says what the video is; a picture that cannot be had is no reason to stop.
             continue
         boards += [
             {"track_id": row["track_id"], "number": number, "at_s": at, "jpeg": base64.b64decode(jpeg)}

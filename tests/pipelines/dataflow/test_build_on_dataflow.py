@@ -107,6 +107,38 @@ def test_the_receipt_is_the_local_one_and_the_jobs_are_what_was_asked_for(
     assert len(submitted(google)) == len(jobs)
 
 
+def test_videos_in_a_bucket_are_looked_through_by_workers(
+    google: GoogleServer, command: Command, tmp_path: Path
+) -> None:
+    from pipelines.synthesis.videos import encode_video, plan_video
+
+    ids, videos, lists = ["aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc"], tmp_path / "videos", tmp_path / "lists"
+    videos.mkdir()
+    lists.mkdir()
+    for track, kind in zip(ids, ("music_video", "music_video", "still_image"), strict=True):
+        encode_video(plan_video(kind, ids.index(track), 12.0, 12, (160, 90)), videos / f"{track}.mp4")
+    lines = ["", "# new artist:\tSomebody\t0000000000000000000000", "", *ids]
+    (lists / "youtube_video_ids_00_206947.txt").write_text("\n".join(lines) + "\n")
+    recipe = ("build", "music_videos", "--set", f"source.path={lists}", "--only", "videos")
+    here = command(*recipe, "--out", tmp_path / "data", "--set", f"videos.local={videos}")
+    assert here.code == 0, here.err
+    google.google.buckets["films"] = {path.name: path.read_bytes() for path in videos.iterdir()}
+    given = [word for word in words(google) if word.startswith("--") and "=" in word]
+    ran = command(*recipe, "--out", "gs://lake/data", "--set", "videos.local=gs://films", *given)
+    assert ran.code == 0, ran.err
+    assert google.google.buckets["lake"]["data/receipt.json"] == (tmp_path / "data/receipt.json").read_bytes()
+    assert [re.sub("-[0-9a-f]{8}$", "", job["name"]) for job in submitted(google)] == [
+        "tracklore-videos-digests", "tracklore-videos",
+    ]  # fmt: skip
+
+    # Downloads are no work of theirs, and the way to the bucket is told.
+    fetched = ("--set", "videos.download=true", "--set", f"videos.folder={tmp_path / 'fetched'}")
+    refused = command(*recipe, "--out", "gs://lake/fetched", *fetched, *given)
+    assert refused.code == 2
+    assert f"videos.download: Dataflow's workers cannot see {tmp_path / 'fetched'}" in refused.err
+    assert "build with videos.local=gs://" in refused.err
+
+
 def payloads(graph: Any) -> int:
     """Bytes of the largest transform, its functions and literals included."""
     return max(len(each.spec.payload) for each in graph.components.transforms.values())
@@ -191,8 +223,18 @@ def test_a_template_may_be_staged_in_a_folder_here(google: GoogleServer, command
         ("--region", (), "give --region"),
         ("--temp_location", (), "give --temp_location gs://"),
         ("--sdk_container_image", (), "give --sdk_container_image"),
-        ("", ("--temp_location=gs://nowhere/tmp",), "there is no bucket 'nowhere'"),
-        ("", ("--out", "gs://nowhere/data"), "there is no bucket 'nowhere'"),
+        (
+            "",
+            ("--temp_location=gs://nowhere/tmp",),
+            "--temp_location gs://nowhere/tmp: there is no bucket 'nowhere'",
+        ),
+        ("", ("--staging_location=gs://nowhere/tmp",), "--staging_location gs://nowhere/tmp: there is no bucket"),
+        (
+            "",
+            ("--temp_location=gs://nowhere/tmp", "--staging_location=gs://lake/staged"),
+            "--temp_location gs://nowhere/tmp: there is no bucket 'nowhere'",
+        ),
+        ("", ("--out", "gs://nowhere/data"), "--out gs://nowhere/data: there is no bucket 'nowhere'"),
         ("", ("--s3_secret_access_key=hidden-words",), "--s3_secret_access_key: it would be written into the job"),
         ("", ("--set", "source.path={music}"), "Dataflow's workers cannot see {music}"),
     ],

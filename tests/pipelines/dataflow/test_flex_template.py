@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,31 @@ def test_every_parameter_is_the_commands() -> None:
     known = options()
     for parameter in parameters():
         option = known[parameter["name"]]
-        assert parameter["helpText"] == option.help
+        if parameter["name"] != "out":
+            assert parameter["helpText"] == option.help
         assert parameter["isOptional"] is not option.required
         assert ("regexes" in parameter and "true" in parameter["regexes"][0]) == bool(
             getattr(option, "is_flag", False)
         )
     required = {name for name, option in known.items() if option.required}
     assert required <= {parameter["name"] for parameter in parameters()}
+
+
+@pytest.mark.parametrize(
+    ("place", "runs"),
+    [
+        ("gs://lake/data", True),
+        ("s3://lake/data", False),
+        ("memory://data", False),
+        ("/data", False),
+        ("gs://", False),
+    ],
+)
+def test_the_dataset_directory_is_a_bucket_as_its_help_says(place: str, runs: bool) -> None:
+    out = next(parameter for parameter in parameters() if parameter["name"] == "out")
+    assert all(re.search(pattern, place) for pattern in out["regexes"]) is runs
+    told = set(re.findall(r"[a-z0-9]+(?=://)|\bpath\b", out["helpText"]))
+    assert told == {"gs"}
 
 
 def test_parameters_become_the_command_line() -> None:

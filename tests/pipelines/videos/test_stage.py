@@ -111,6 +111,34 @@ def test_videos_that_are_there_are_filtered_and_become_features(
     assert command("verify", out).code == 0
 
 
+def test_a_plan_tells_that_downloads_are_not_reckoned(tmp_path: Path, command: Command, publish: Publish) -> None:
+    asked = words(publish({"One": ids_of(2)}), None, tmp_path / "out", "--only", "videos", "--dry-run")
+    fetched = command(*asked, "--set", "videos.download=true")
+    assert "Not reckoned: downloads of videos." in fetched.out
+    (tmp_path / "videos").mkdir()
+    assert "Not reckoned" not in command(*asked, "--set", f"videos.local={tmp_path / 'videos'}").out
+
+
+def test_a_damaged_table_of_tracks_is_planned_and_mended(
+    tmp_path: Path, command: Command, publish: Publish, made: Made
+) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    ids = ids_of(2)
+    for place, track in enumerate(ids):
+        shutil.copy(made("music_video", place), videos / f"{track}.mp4")
+    asked = words(publish({"One": ids}), videos, out, "--only", "videos")
+    assert command(*asked).code == 0
+    receipt, table = (out / "receipt.json").read_bytes(), out / "tracks.parquet"
+    table.write_bytes(table.read_bytes()[:-100])
+    told = command(*asked, "--dry-run")
+    assert told.code == 0, told.err
+    assert "tracks.parquet" in told.out
+    mended = command(*asked)
+    assert mended.code == 0, mended.err
+    assert (out / "receipt.json").read_bytes() == receipt
+
+
 def test_other_files_only_are_looked_through_again(
     tmp_path: Path, command: Command, publish: Publish, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
