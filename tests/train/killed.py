@@ -22,6 +22,7 @@ import train.tasks.text_audio.material  # noqa: F401
 from schemas.store import Store
 from train import cli
 
+Require = Callable[[], None]
 # During a step or a validation, half-way through a file, and between a file's last byte and its name.
 MOMENTS = ("clock",) * 4 + ("half",) * 4 + ("unnamed",) * 2
 
@@ -94,9 +95,9 @@ def at_write(count: int, *, whole: bool) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     @contextlib.contextmanager
-    def writing(self: Store, relative: str) -> Iterator[Any]:
+    def writing(self: Store, relative: str, require: Require = lambda: None) -> Iterator[Any]:
         seen[0] += 1
-        with original(self, relative) as stream:
+        with original(self, relative, require) as stream:
             yield Deadly(stream) if seen[0] == count else stream
 
     Store.writing = writing  # type: ignore[method-assign]
@@ -106,8 +107,8 @@ def at_step(run: Path, wanted: int) -> None:
     """Ask this process to end when a run has saved a step."""
     original = Store.write_bytes
 
-    def write_bytes(self: Store, relative: str, data: bytes) -> None:
-        original(self, relative, data)
+    def write_bytes(self: Store, relative: str, data: bytes, require: Require = lambda: None) -> None:
+        original(self, relative, data, require)
         if relative.startswith("checkpoints/") and step(run) >= wanted:
             os.kill(os.getpid(), signal.SIGTERM)
 
