@@ -40,13 +40,14 @@ def coded(column: pa.ChunkedArray | pa.Array) -> Coded:
     """Take a column apart, whether it is dictionary-encoded or plain."""
     chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     chunked = in_one_dictionary(chunked)
-    if not pa.types.is_dictionary(chunked.type):
-        chunked = chunked.dictionary_encode().unify_dictionaries()
+    was_plain = not pa.types.is_dictionary(chunked.type)
+    if was_plain:
+        chunked = _unified(chunked.dictionary_encode())
     if chunked.num_chunks == 0:
         return Coded(np.empty(0, np.int64), pa.array([], chunked.type.value_type))
     codes = np.concatenate([_codes(chunk.indices) for chunk in chunked.chunks])
     values = chunked.chunk(0).dictionary
-    if _checked.holds(values):
+    if was_plain or _checked.holds(values):
         return Coded(codes, values)
     once = values.dictionary_encode()
     if len(once.dictionary) == len(values):
@@ -68,19 +69,14 @@ class _Checked:
 
     def holds(self, values: pa.Array) -> bool:
         """Whether these values were found so."""
-        return self._key(values) in self._held
+        return _place_of(values) in self._held
 
     def add(self, values: pa.Array) -> None:
         """Remember them, and forget the oldest."""
         with self._lock:
-            self._held[self._key(values)] = values
+            self._held[_place_of(values)] = values
             if len(self._held) > _REMEMBERED:
                 self._held.popitem(last=False)
-
-    @staticmethod
-    def _key(values: pa.Array) -> tuple[int, ...]:
-        places = (buffer.address if buffer is not None else 0 for buffer in values.buffers())
-        return (len(values), values.offset, *places)
 
 
 _checked = _Checked()
@@ -139,4 +135,17 @@ def in_one_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     if any(chunk.dictionary.null_count for chunk in column.chunks):
         return plain(column)
+    return _unified(column)
+
+
+def _unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """With one dictionary. Pieces that share theirs are not gone through: pyarrow would, once a piece."""
+    if len({_place_of(chunk.dictionary) for chunk in column.chunks}) <= 1:
+        return column
     return column.unify_dictionaries()
+
+
+def _place_of(values: pa.Array) -> tuple[int, ...]:
+    """Where an array lies in memory."""
+    places = (buffer.address if buffer is not None else 0 for buffer in values.buffers())
+    return (len(values), values.offset, *places)

@@ -49,8 +49,3 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ran(code, captured.out, captured.err)
 
     return run
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The demo takes minutes in one process: begun first, it ends while the other process does the rest."""
-    items.sort(key=lambda item: item.path.name != "test_demo.py")

@@ -3,8 +3,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import UsageError
 from schemas.store import LINKED_FOLDER, TEMPORARY_PREFIX, OutsideStoreError, Store, relative_path
+from tests.object_store import object_store, use_store
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -203,23 +202,15 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_what_another_process_writes_behind_a_listing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Path(__file__).parents[1] / "object_server.py"
-    with subprocess.Popen([sys.executable, str(server), "0"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-                monkeypatch.setenv(key, "nobody")
-            other = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-            other.create_bucket(Bucket="listed")
-            store = Store("s3://listed/data")
-            other.put_object(Bucket="listed", Key="data/work/a", Body=b"a")
-            assert [info.path for info in store.list("work")] == ["work/a"]
-            other.put_object(Bucket="listed", Key="data/work/b", Body=b"b")
-            assert store.exists("work/b")
-            assert store.read_bytes("work/b") == b"b"
-            other.put_object(Bucket="listed", Key="data/work/c", Body=b"c")
-            assert [info.path for info in store.list("work")] == ["work/a", "work/b", "work/c"]
-        finally:
-            process.kill()
+    with object_store() as url:
+        use_store(url, monkeypatch)
+        other = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
+        other.create_bucket(Bucket="listed")
+        store = Store("s3://listed/data")
+        other.put_object(Bucket="listed", Key="data/work/a", Body=b"a")
+        assert [info.path for info in store.list("work")] == ["work/a"]
+        other.put_object(Bucket="listed", Key="data/work/b", Body=b"b")
+        assert store.exists("work/b")
+        assert store.read_bytes("work/b") == b"b"
+        other.put_object(Bucket="listed", Key="data/work/c", Body=b"c")
+        assert [info.path for info in store.list("work")] == ["work/a", "work/b", "work/c"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,34 +15,25 @@ from schemas.errors import DataError
 from schemas.receipt import FileEntry
 from schemas.shards import Clip, FeatureSpec, writing_shard
 from schemas.store import Store
+from tests.object_store import object_store, use_store
 from train.data.dataset import Dataset
 from train.data.loader import ahead
 from train.data.order import EpochOrder
 from train.data.reader import Array, ClipReader, Crop, random_crop
 
-SERVER = Path(__file__).parents[1] / "object_server.py"
 FRAMES, BATCH, STEPS = 8, 8, 6
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The address of an object store whose every answer takes 20 ms longer."""
-    with subprocess.Popen([sys.executable, str(SERVER), "0.02"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.kill()
+    with object_store(0.02) as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3").clear_instance_cache()  # clients of servers that other tests had
+    use_store(endpoint, monkeypatch)
     fsspec.filesystem("s3").makedirs("music", exist_ok=True)
     return "s3://music"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.store import Store
+from tests.object_store import object_store, use_store
 
 Command = Callable[..., Any]
 Publish = Callable[..., Path]
 Made = Callable[..., Path]
-SERVER = Path(__file__).parents[2] / "object_server.py"
 IDS = [f"-remote{number:03d}_" for number in range(4)]
 FEATURES = (
     "features={waveform: {kind: waveform, segments: {span_s: 30, count: 2, segment_s: 15}}, "
@@ -32,19 +30,10 @@ class ClientError(Exception):
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with subprocess.Popen([sys.executable, str(SERVER), "0"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-                monkeypatch.setenv(key, "nobody")
-            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            fsspec.filesystem("s3").clear_instance_cache()  # clients of servers that other tests had
-            fsspec.filesystem("s3").makedirs("filmed", exist_ok=True)
-            yield "s3://filmed/videos"
-        finally:
-            process.kill()
+    with object_store() as address:
+        use_store(address, monkeypatch)
+        fsspec.filesystem("s3").makedirs("filmed", exist_ok=True)
+        yield "s3://filmed/videos"
 
 
 @pytest.fixture
