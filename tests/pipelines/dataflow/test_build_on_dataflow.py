@@ -14,9 +14,6 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from tests.conftest import Command
 from tests.pipelines.dataflow.google_server import TOKEN, GoogleServer
 
-pytest.importorskip("gcsfs", reason="needs tracklore[gcp]")
-pytest.importorskip("google.cloud.dataflow_v1beta3", reason="needs tracklore[gcp]")
-
 IMAGE = "registry.example/the-project/images/tracklore:1"
 SETTINGS = ("--set", "features.ttmr.segments={span_s: 3}")
 OFFERED = 2_000

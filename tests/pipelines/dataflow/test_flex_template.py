@@ -102,7 +102,6 @@ def test_a_parameter_is_missed_as_the_command_misses_it(command: Command) -> Non
 def test_launches_make_the_dataset_job_by_job(
     request: pytest.FixtureRequest, command: Command, music: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("gcsfs", reason="needs tracklore[gcp]")
     google = request.getfixturevalue("google")
     here = command("build", "folder", "--out", tmp_path / "data", "--set", f"source.path={music}", "--only", "tags")
     assert here.code == 0, here.err

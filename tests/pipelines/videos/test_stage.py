@@ -39,6 +39,15 @@ def excluded(out: Path) -> dict[str, tuple[str, str]]:
     return {row["id"]: (row["reason"], row["detail"]) for row in rows if row["stage"] == "videos"}
 
 
+def two_music_videos(folder: Path, made: Made) -> list[str]:
+    """Put them there; their ids."""
+    folder.mkdir()
+    ids = ids_of(2)
+    for place, track in enumerate(ids):
+        shutil.copy(made("music_video", place), folder / f"{track}.mp4")
+    return ids
+
+
 @pytest.fixture
 def corpus(tmp_path: Path, publish: Publish, made: Made) -> tuple[Path, Path, dict[str, str]]:
     """Lists of four artists, a folder of videos of every kind, and the kind of each id."""
@@ -123,10 +132,7 @@ def test_a_damaged_table_of_tracks_is_planned_and_mended(
     tmp_path: Path, command: Command, publish: Publish, made: Made
 ) -> None:
     videos, out = tmp_path / "videos", tmp_path / "out"
-    videos.mkdir()
-    ids = ids_of(2)
-    for place, track in enumerate(ids):
-        shutil.copy(made("music_video", place), videos / f"{track}.mp4")
+    ids = two_music_videos(videos, made)
     asked = words(publish({"One": ids}), videos, out, "--only", "videos")
     assert command(*asked).code == 0
     receipt, table = (out / "receipt.json").read_bytes(), out / "tracks.parquet"
@@ -187,10 +193,7 @@ def test_a_video_whose_child_is_killed_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     videos, out = tmp_path / "videos", tmp_path / "out"
-    videos.mkdir()
-    ids = ids_of(2)
-    for place, track in enumerate(ids):
-        shutil.copy(made("music_video", place), videos / f"{track}.mp4")
+    ids = two_music_videos(videos, made)
     asked = words(publish({"One": ids}), videos, out, "--only", "tags,splits")
     call, waiting, seen = Children.call, list(deaths), []
 
