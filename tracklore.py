@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Annotated
@@ -95,6 +96,9 @@ def build(
     ] = None,
 ) -> None:
     """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
+    # A build takes large pieces of memory and lets them go over and over. Arrow's own allocator gives each back to
+    # the system, which clears it again: a tenth of a build's time. The choice is read once, when Arrow is loaded.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from pipelines import cli
 
     cli.build(
@@ -383,6 +387,9 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         tell("interrupted; the same command goes on from here")
         sys.exit(130)
+    finally:
+        if arguments is None:
+            gc.freeze()  # the process ends: to look for cycles in all that it loaded would take it a second
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sources.base import Source
+from pipelines.sources.base import Source, SourceTables
 from pipelines.sources.known_bad import KnownBad
 from pipelines.sources.union import UNION_VERSION, unite_artists
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
@@ -16,6 +16,7 @@ from schemas.coded import coded
 from schemas.digests import digest_of
 from schemas.errors import DataError
 from schemas.receipt import FunnelStep
+from schemas.store import Store
 from schemas.tables import (
     ANNOTATIONS,
     CAPTIONS,
@@ -62,34 +63,10 @@ class SourceStage(Stage):
         with ThreadPoolExecutor(1) as pool:
             annotations = pool.submit(ANNOTATIONS.write, out, tables.annotations)
             tracks, united = unite_artists(TRACKS.conform(tables.tracks), tables.artist_keys)
-            made = {TRACKS.filename: TRACKS.write(out, tracks), ANNOTATIONS.filename: annotations.result()}
-        for schema, table in (
-            (PUBLISHED, tables.published),
-            (PUBLISHED_PAIRS, tables.pairs),
-            (LISTENED, tables.listened),
-            (CAPTIONS, tables.captions),
-            (TAXONOMY, tables.taxonomy),
-            (TARGETS, tables.targets),
-            (INTERACTIONS, tables.interactions),
-        ):
-            if table is None:
-                out.remove(schema.filename)
-            else:
-                made[schema.filename] = schema.write(out, table)
-        gone = tables.exclusions.column("id").combine_chunks().unique()
-        left = len(gone) - int(
-            pc.sum(pc.is_in(gone, tables.tracks.column("track_id").combine_chunks())).as_py() or 0
-        )
-        funnel = [
-            FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),
-            FunnelStep(
-                step="read",
-                tracks=tables.tracks.num_rows,
-                artists=coded(tracks.column("artist_id")).occurring(),
-                annotations=tables.annotations.num_rows,
-                tags=coded(tables.annotations.column("raw_tag")).occurring(),
-            ),
-        ]
+            made = {TRACKS.filename: TRACKS.write(out, tracks)}
+            made.update(_write_others(out, tables))
+            funnel = _funnel(tables, tracks)
+            made[ANNOTATIONS.filename] = annotations.result()
         return StageResult(written(out, made), funnel, [*tables.notes, *united], tables.exclusions)
 
     def expected_tracks(self) -> int | None:
@@ -100,6 +77,45 @@ class SourceStage(Stage):
         return "tracks and annotations" + (
             "" if tracks is None else f" of {tracks} tracks, about {human_bytes(200 * tracks)}"
         )
+
+
+def _write_others(out: Store, tables: SourceTables) -> dict[str, int]:
+    """Write what not every source has, and take away what an earlier one has left; return the rows by file."""
+    made = {}
+    for schema, table in (
+        (PUBLISHED, tables.published),
+        (PUBLISHED_PAIRS, tables.pairs),
+        (LISTENED, tables.listened),
+        (CAPTIONS, tables.captions),
+        (TAXONOMY, tables.taxonomy),
+        (TARGETS, tables.targets),
+        (INTERACTIONS, tables.interactions),
+    ):
+        if table is None:
+            out.remove(schema.filename)
+        else:
+            made[schema.filename] = schema.write(out, table)
+    return made
+
+
+def _funnel(tables: SourceTables, tracks: pa.Table) -> list[FunnelStep]:
+    """What the source has, and what of it was read.
+
+    Args:
+        tracks: those of `tables`, their artists united.
+    """
+    gone = tables.exclusions.column("id").combine_chunks().unique()
+    left = len(gone) - int(pc.sum(pc.is_in(gone, tables.tracks.column("track_id").combine_chunks())).as_py() or 0)
+    return [
+        FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),
+        FunnelStep(
+            step="read",
+            tracks=tables.tracks.num_rows,
+            artists=coded(tracks.column("artist_id")).occurring(),
+            annotations=tables.annotations.num_rows,
+            tags=coded(tables.annotations.column("raw_tag")).occurring(),
+        ),
+    ]
 
 
 def _known_bad(context: BuildContext) -> KnownBad | None:

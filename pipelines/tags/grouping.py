@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -45,8 +44,7 @@ class TagCount(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True)
-class TagGroup:
+class TagGroup(NamedTuple):
     """One tag of the vocabulary.
 
     Attributes:
@@ -295,7 +293,7 @@ def _with_parents(groups: list[TagGroup], said: _Taxonomy, normaliser: Normalise
         above = next((said.parents[raw] for raw in group.members if raw in said.parents), None)
         if above is not None:
             above = names.get(above) or by_key.get(normaliser(above).key, above)
-        placed.append(replace(group, parent=above if above != group.tag else None))
+        placed.append(group._replace(parent=above if above != group.tag else None))
     return placed
 
 
@@ -307,7 +305,7 @@ def _named_apart(groups: list[TagGroup]) -> list[TagGroup]:
         if other is None:
             merged[group.tag] = group
         else:
-            merged[group.tag] = replace(
-                other, members=other.members + group.members, joined_by=other.joined_by + group.joined_by
+            merged[group.tag] = other._replace(
+                members=other.members + group.members, joined_by=other.joined_by + group.joined_by
             )
     return list(merged.values())

@@ -90,6 +90,7 @@ class Normaliser:
     def __init__(self, rules: TagRules) -> None:
         self.rules = rules
         self._singulars: dict[str, str] = {}
+        self._saying: dict[str, bool] = {}
         self._never_singular = {_plain(entry) for entry in rules.never_singular}
         self._never_alone = {_plain(entry) for entry in rules.never_alone}
         self._prefixes = frozenset(rules.prefixes)
@@ -182,14 +183,19 @@ class Normaliser:
 
     def _says_something(self, tokens: list[str]) -> bool:
         """Not only words that are irrelevant or that need another beside them."""
-        return any(
-            word not in self._never_alone
-            and word not in self._suffixes
-            and word not in self._prefixes
-            and (len(word) > 1 or not word.isascii())
-            and any(sign.isalpha() for sign in word)
-            for word in tokens
-        )
+        return any(map(self._says, tokens))
+
+    def _says(self, word: str) -> bool:
+        known = self._saying.get(word)
+        if known is None:
+            known = self._saying[word] = (
+                word not in self._never_alone
+                and word not in self._suffixes
+                and word not in self._prefixes
+                and (len(word) > 1 or not word.isascii())
+                and any(map(str.isalpha, word))
+            )
+        return known
 
     @cached_property
     def _known_tags(self) -> frozenset[str]:
