@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.digests import digest_of
 from schemas.errors import TrackloreError, UsageError
+from schemas.plain import last_line
 from schemas.store import Store
 
 if TYPE_CHECKING:
@@ -169,9 +170,3 @@ def _require_bucket(flag: str, uri: str, project: str) -> None:
         raise UsageError(f"{flag} {uri}: there is no bucket {bucket!r}") from error
     except (GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
         raise UsageError(f"{flag} {uri}: cannot be read ({last_line(error)})") from error
-
-
-def last_line(error: BaseException | str) -> str:
-    """The last line of what an error says."""
-    lines: Sequence[str] = [line for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[-1].split()) if lines else type(error).__name__

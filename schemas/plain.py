@@ -27,3 +27,9 @@ def without_secrets(text: str) -> str:
     token, key, password and the like say."""
     text = _USER.sub(f"{HIDDEN}@", text)
     return _PARAMETER.sub(lambda found: f"{found[1]}={HIDDEN}", text)
+
+
+def last_line(error: BaseException | str) -> str:
+    """The last line of what an error says, or what kind of error it is."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[-1].split()) if lines else type(error).__name__

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from pipelines.dataflow import last_line
+from schemas.plain import last_line
 from schemas.store import Store
 
 _PART_BYTES = 1 << 20

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipelines.dataflow import last_line
 from pipelines.progress import counter
 from pipelines.sources.file_digests import digests_of_listed
 from pipelines.stage import BuildContext
 from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.digests import digest_of
+from schemas.plain import last_line
 from schemas.store import FileInfo, Store
 
 LABEL = "videos.digests"

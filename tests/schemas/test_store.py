@@ -207,10 +207,10 @@ def test_what_another_process_writes_behind_a_listing_is_found(monkeypatch: pyte
         other = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
         other.create_bucket(Bucket="listed")
         store = Store("s3://listed/data")
-        other.put_object(Bucket="listed", Key="data/work/a", Body=b"a")
-        assert [info.path for info in store.list("work")] == ["work/a"]
-        other.put_object(Bucket="listed", Key="data/work/b", Body=b"b")
-        assert store.exists("work/b")
-        assert store.read_bytes("work/b") == b"b"
-        other.put_object(Bucket="listed", Key="data/work/c", Body=b"c")
-        assert [info.path for info in store.list("work")] == ["work/a", "work/b", "work/c"]
+        other.put_object(Bucket="listed", Key="data/parts/a", Body=b"a")
+        assert [info.path for info in store.list("parts")] == ["parts/a"]
+        other.put_object(Bucket="listed", Key="data/parts/b", Body=b"b")
+        assert store.exists("parts/b")
+        assert store.read_bytes("parts/b") == b"b"
+        other.put_object(Bucket="listed", Key="data/parts/c", Body=b"c")
+        assert [info.path for info in store.list("parts")] == ["parts/a", "parts/b", "parts/c"]
