@@ -60,6 +60,11 @@ class Shape:
         return round(TAGS * self.share)
 
 
+def tag_base() -> str:
+    """What the tags are made of, for a person."""
+    return "HetRec 2011's tags" if os.environ.get("TRACKLORE_HETREC") else "the rules' own words"
+
+
 def million_song(share: float) -> Path:
     """The folder of the files, made once: `track_metadata.db`, `lastfm_tags.db`, `train_triplets.txt`,
     `sid_mismatches.txt` and `taste_profile_song_to_tracks.txt`."""
@@ -81,7 +86,7 @@ def million_song(share: float) -> Path:
 
 def _base_words(hetrec: str | None) -> list[str]:
     if hetrec:
-        lines = Path(hetrec).read_text("latin-1").splitlines()[1:]
+        lines = Path(hetrec).read_text("utf-8").splitlines()[1:]
         return list(dict.fromkeys(line.split("\t")[1].strip() for line in lines if "\t" in line))
     rules = load_rules("msd500")
     words = [tag for tags in rules.categories.values() for tag in tags]

@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from pipelines.sources.artists import artist_id
 from pipelines.sources.base import SourceContext, SourceTables
-from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
-from pipelines.sources.random_split import random_split, random_split_note
+from pipelines.sources.published_files import PublishedFile, PublishedFiles
+from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
 from pipelines.sources.row_buffer import RowBuffer
 from pipelines.sources.table_rows import FORMATS, NotATableError, cell_list, cell_text, table_rows
 from schemas.errors import UsageError
-from schemas.manifest import normalised_ratios
 from schemas.reasons import Reason
 from schemas.store import OutsideStoreError, relative_path
 from schemas.tables import ANNOTATIONS, CAPTIONS, EXCLUSIONS, PUBLISHED, TRACKS
@@ -88,7 +87,7 @@ def _several(value: Columns) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
-class CaptionTableSettings(PublishedFilesSettings):
+class CaptionTableSettings(RandomSplitSettings):
     """The keys of `source:` for a table of captions.
 
     Attributes:
@@ -97,8 +96,6 @@ class CaptionTableSettings(PublishedFilesSettings):
         tag_separator: between tags in a cell; null when a cell is a list, also one written out (`['calm', 'sad']`).
         splits: our split for each value of the split column.
         audio_name: the sound's path for tables without an audio column, such as `{id}.wav`.
-        random: ratios of a random split by track (MuLaP 3.1): the scheme `published`, or `random` beside lists.
-        random_seed: of that split.
         audio_holds: whether a sound file is the clip alone, or all of the recording that the clip is a part of.
     """
 
@@ -107,8 +104,6 @@ class CaptionTableSettings(PublishedFilesSettings):
     tag_separator: str | None = None
     splits: dict[str, str] = SPLITS
     audio_name: str | None = None
-    random: dict[str, float] | None = None
-    random_seed: int = 0
     audio_holds: Literal["clip", "parent"] = "clip"
 
     @field_validator("files", mode="before")
@@ -116,11 +111,6 @@ class CaptionTableSettings(PublishedFilesSettings):
     def _one_alone(cls, value: Any) -> Any:
         listed = [value] if isinstance(value, str | dict) else value
         return [{"name": v} if isinstance(v, str) else v for v in listed] if isinstance(listed, list) else listed
-
-    @field_validator("random")
-    @classmethod
-    def _ratios(cls, ratios: dict[str, float] | None) -> dict[str, float] | None:
-        return None if ratios is None else normalised_ratios(ratios)
 
     @model_validator(mode="after")
     def _known_words(self) -> CaptionTableSettings:

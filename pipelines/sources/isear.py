@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from pipelines.sources.base import SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
+from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
 from pipelines.sources.row_buffer import RowBuffer
 from schemas.reasons import Reason
 from schemas.tables import ANNOTATIONS, CAPTIONS, EXCLUSIONS, TRACKS
@@ -30,6 +31,7 @@ class Isear(PublishedFiles):
     """See the module."""
 
     VERSION = 1
+    Settings = RandomSplitSettings
     FILES: ClassVar[Mapping[str, PublishedFile]] = {
         "answers": PublishedFile(("isear.csv", "Isear.csv"), "7,666 rows, 1.7 MB, parted by |"),
     }
@@ -65,12 +67,18 @@ class Isear(PublishedFiles):
             rows.add(TRACKS, track_id=answer, artist_id=f"person-{person}", recording_id=answer)
             rows.add(CAPTIONS, track_id=answer, number=0, source="SIT", caption=said)
             rows.add(ANNOTATIONS, track_id=answer, source="mood", raw_tag=emotion, score=None)
+        notes = ["the one who answered is the artist: no person is in two splits of the scheme default"]
+        own, published = cast(RandomSplitSettings, self.settings), None
+        if own.random is not None:
+            published = random_split(seen, own.random, own.random_seed)
+            notes.append(random_split_note(own.random))
         return SourceTables(
             rows.table(TRACKS),
             rows.table(ANNOTATIONS),
             rows.table(EXCLUSIONS),
+            published=published,
             captions=rows.table(CAPTIONS),
-            notes=("the one who answered is the artist: no person is in two splits",),
+            notes=tuple(notes),
         )
 
 

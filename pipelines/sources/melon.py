@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from pipelines.sources.base import SourceTables
 from pipelines.sources.json_items import json_items
-from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
+from pipelines.sources.published_files import PublishedFile, PublishedFiles
+from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
 from pipelines.sources.row_buffer import RowBuffer
 from schemas.errors import UsageError
 from schemas.reasons import Reason
@@ -27,7 +28,7 @@ PLAYLISTS = ("train", "val", "test")
 _YEARS = range(1800, 2101)
 
 
-class MelonSettings(PublishedFilesSettings):
+class MelonSettings(RandomSplitSettings):
     """The keys of `source:` for Melon.
 
     Attributes:
@@ -107,10 +108,15 @@ class Melon(PublishedFiles):
             notes.append(
                 f"{len(unnamed)} genres have no name in {self.path('genres')}: {', '.join(sorted(unnamed))}"
             )
+        own, published = cast(MelonSettings, self.settings), None
+        if own.random is not None:
+            published = random_split(map(str, songs), own.random, own.random_seed)
+            notes.append(random_split_note(own.random))
         return SourceTables(
             rows.table(TRACKS),
             rows.table(ANNOTATIONS),
             rows.table(EXCLUSIONS),
+            published=published,
             taxonomy=_taxonomy(used, names),
             interactions=interactions,
             notes=tuple(notes),

@@ -13,16 +13,15 @@ from fnmatch import fnmatchcase
 from typing import cast
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipelines.sources.artists import artist_id
 from pipelines.sources.base import SourceTables
-from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
-from pipelines.sources.random_split import random_split, random_split_note
+from pipelines.sources.published_files import PublishedFile, PublishedFiles
+from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
 from pipelines.sources.row_buffer import RowBuffer
 from pipelines.stage import shown
 from schemas.errors import UsageError
-from schemas.manifest import normalised_ratios
 from schemas.reasons import Reason
 from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
 
@@ -32,25 +31,16 @@ _NEW_ARTIST = re.compile(r"#\s*new artist:\s*(?P<name>.*?)\s+(?P<id>[A-Za-z0-9]{
 _NAMED = 3
 
 
-class MusicVideosSettings(PublishedFilesSettings):
+class MusicVideosSettings(RandomSplitSettings):
     """The keys of `source:` for lists of music videos.
 
     Attributes:
         lists: names or patterns of the lists; VCMR draws from the first two.
-        random: ratios of a seeded random split by video, the scheme `published`.
-        random_seed: of that split.
     """
 
     lists: list[str] = Field(
         default=["*youtube_video_ids_00_*.txt", "*youtube_video_ids_01_*.txt"], description="patterns below path"
     )
-    random: dict[str, float] | None = None
-    random_seed: int = 0
-
-    @field_validator("random")
-    @classmethod
-    def _ratios(cls, ratios: dict[str, float] | None) -> dict[str, float] | None:
-        return None if ratios is None else normalised_ratios(ratios)
 
 
 class MusicVideos(PublishedFiles):

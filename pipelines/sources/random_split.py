@@ -9,11 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
+from pydantic import field_validator
 
+from pipelines.sources.published_files import PublishedFilesSettings
 from schemas.digests import stable_hash
+from schemas.manifest import normalised_ratios
 from schemas.tables import PUBLISHED
 
 PUBLISHED_SCHEME, BESIDE_LISTS = "published", "random"
+
+
+class RandomSplitSettings(PublishedFilesSettings):
+    """The keys of `source:` where a random split may be drawn.
+
+    Attributes:
+        random: ratios of a seeded random split by track, the scheme `published`, or `random` beside lists.
+        random_seed: of that split.
+    """
+
+    random: dict[str, float] | None = None
+    random_seed: int = 0
+
+    @field_validator("random")
+    @classmethod
+    def _ratios(cls, ratios: dict[str, float] | None) -> dict[str, float] | None:
+        return None if ratios is None else normalised_ratios(ratios)
 
 
 def random_split(ids: Iterable[str], ratios: Mapping[str, float], seed: int, *, lists: bool = False) -> pa.Table:

@@ -1,4 +1,5 @@
-"""MSD500's six steps (Won's thesis, 5.2.3), each a pure function over Arrow tables.
+"""MSD500's six steps (Won's thesis, 5.2.3) over Arrow tables, each a pure function; that of tags into groups, which
+looks at distinct tags alone, is `grouping`, and these count for it and apply what it finds.
 
 `annotations` is a table with at least track_id, raw_tag, source and score; steps return what stays.
 """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from pipelines.sources.base import SourceContext
 from pipelines.sources.isear import EMOTIONS, Isear, sentence_of
-from pipelines.sources.published_files import PublishedFilesSettings
+from pipelines.sources.random_split import RandomSplitSettings
 from schemas.emotion_maps import load_emotion_maps
 from schemas.errors import UsageError
 
@@ -34,7 +35,7 @@ def publish(folder: Path, rows: list[str], name: str = "isear.csv") -> Path:
 
 
 def source(context: SourceContext, folder: Path) -> Isear:
-    return Isear(PublishedFilesSettings(kind="isear", path=str(folder)), context)
+    return Isear(RandomSplitSettings(kind="isear", path=str(folder)), context)
 
 
 def test_the_published_file_through_the_command(tmp_path: Path, command: Command) -> None:
@@ -51,8 +52,10 @@ def test_the_published_file_through_the_command(tmp_path: Path, command: Command
     assert labels["0110004"]["caption"] == "When we met and especially when we had not met."
     assert labels["0110005"]["caption"] == "[ No response.]"
     people = {row["track_id"]: row["artist_id"] for row in pq.read_table(out / "tracks.parquet").to_pylist()}
-    splits = pq.read_table(out / "splits.parquet").to_pylist()
-    assert {row["scheme"] for row in splits} == {"default"}
+    every = pq.read_table(out / "splits.parquet").to_pylist()
+    splits = [row for row in every if row["scheme"] == "default"]
+    drawn = Counter(row["split"] for row in every if row["scheme"] == "published")
+    assert drawn == {"train": 98, "valid": 21, "test": 21}
     assert len({(people[row["track_id"]], row["split"]) for row in splits}) == len(set(people.values())) == 20
     assert {row["split"] for row in splits} == {"train", "valid", "test"}
     assert command("build", "isear", *where, "--only", "tags,splits", "--set", "captions.noise=isear").code == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,10 @@ def test_the_published_files_through_the_command(tmp_path: Path, command: Comman
     assert "1 songs of playlists are not in song_meta.json" in receipt
     assert "1 songs have several artists" in receipt
     splits = pq.read_table(out / "splits.parquet").to_pylist()
-    assert {row["scheme"] for row in splits} == {"default"}
+    assert {row["scheme"] for row in splits} == {"default", "published"}
+    drawn = Counter(row["split"] for row in splits if row["scheme"] == "published")
+    assert drawn == {"train": round(0.8 * 35), "valid": round(0.9 * 35) - 28, "test": 35 - round(0.9 * 35)}
+    assert "whoever the artist" in receipt
     assert command("verify", out).code == 0
 
 
