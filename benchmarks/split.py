@@ -3,7 +3,7 @@ the size of MTG-Jamendo and for a million tracks; these through the command and 
 4 GB. Seconds are the processor's. Scikit-multilearn takes two minutes for the million.
 
 Tracks are composed from a seed; TRACKLORE_JAMENDO may name the folder of a split's published TSV files instead of
-those of MTG-Jamendo's size.
+those of MTG-Jamendo's size. Then ours stand beside the official split, too, at its own ratios.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ def run() -> list[Result]:
     real = os.environ.get("TRACKLORE_JAMENDO")
     some = published_tracks(Path(real)) if real else labelled_tracks(MTG_JAMENDO)
     results = beside_peers("MTG-Jamendo" if real else f"{some.num_rows:,} tracks", some)
+    if real:
+        results += beside_official(some)
     many = labelled_tracks(ECALS)
     results += beside_peers(f"{many.num_rows:,} tracks", many)
     results += within_limits(many, folder)
@@ -80,22 +82,26 @@ def run() -> list[Result]:
 
 
 def published_tracks(folder: Path) -> pa.Table:
-    """Columns track_id, artist_id and tags of MTG-Jamendo's top 50 tags.
+    """Columns track_id, artist_id, tags and official (0, 1, 2 for train, valid, test) of MTG-Jamendo's top 50 tags.
 
     Raises:
         SystemExit: the files are not there.
     """
     rows: list[list[str]] = []
-    for part in ("train", "validation", "test"):
+    parts: list[int] = []
+    for number, part in enumerate(("train", "validation", "test")):
         path = folder / f"autotagging_top50tags-{part}.tsv"
         if not path.is_file():
             raise SystemExit(f"{path}: no such file; TRACKLORE_JAMENDO names the folder of a split's TSV files")
-        rows += [line.split("\t") for line in path.read_text("utf-8").splitlines()[1:]]
+        lines = path.read_text("utf-8").splitlines()[1:]
+        rows += [line.split("\t") for line in lines]
+        parts += [number] * len(lines)
     return pa.table(
         {
             "track_id": [row[0] for row in rows],
             "artist_id": [row[1] for row in rows],
             "tags": [row[5:] for row in rows],
+            "official": parts,
         }
     )
 
@@ -121,6 +127,37 @@ def beside_peers(what: str, tracks: pa.Table) -> list[Result]:
     return results
 
 
+def beside_official(tracks: pa.Table) -> list[Result]:
+    """Ours beside the split that was published with the tracks, at its ratios; and by the clock."""
+    labels = labels_of(tracks.column("tags"))
+    official = tracks.column("official").to_numpy()
+    counts, sizes = counted(labels, official, len(NAMES))
+    ratios = dict(zip(NAMES, (sizes / sizes.sum()).tolist(), strict=True))
+    theirs = label_distance(counts, sizes), share_deviation(counts, ratios, NAMES)[0]
+    what, whom = "MTG-Jamendo at its ratios", "the official split"
+    results = []
+    for effort, goals in ((1, (12.0, 10.0)), (10, (25.0, 10.0))):
+        started = time.perf_counter()
+        splits = split(tracks, ratios, effort)
+        seconds = time.perf_counter() - started
+        held, numbers = counted(labels, splits, len(NAMES))
+        ours = label_distance(held, numbers), share_deviation(held, ratios, NAMES)[0]
+        told = what if effort == 1 else f"{what}, effort {effort}"
+        results += [
+            Result(f"{told}: label distance", whom, 1 / ours[0], 1 / theirs[0], goals[0], "1/mean"),
+            Result(f"{told}: share", whom, 1 / ours[1], 1 / theirs[1], goals[1], "1/deviation"),
+        ]
+        if effort == 1:
+            off = float(np.abs(numbers / numbers.sum() - np.array(list(ratios.values()))).max())
+            least = float((held / (np.array(list(ratios.values()))[:, None] * held.sum(axis=0))).min())
+            results += [
+                Result(f"{told}: sizes", "limit of 0.2 %", 1 / max(off, 1e-9), 1 / 0.002, 1.0, "1/error"),
+                Result(f"{told}: the least share of a tag", "80 % of fair", least, 0.8, 1.0, "of its fair share"),
+                Result(f"{told}: time", "limit of 5 s", 60 / seconds, 60 / 5, 1.0, "splits/min"),
+            ]
+    return results
+
+
 def timed(work: Callable[[], Splits], labels: Labels) -> Measured:
     """Measure what splits each row, int64 (rows,)."""
     started = time.process_time()
@@ -130,10 +167,10 @@ def timed(work: Callable[[], Splits], labels: Labels) -> Measured:
     return Measured(label_distance(counts, sizes), share_deviation(counts, RATIOS, NAMES)[0], seconds)
 
 
-def split(tracks: pa.Table) -> Splits:
-    """Ours, at the default effort."""
+def split(tracks: pa.Table, ratios: Mapping[str, float] = RATIOS, effort: int = 1) -> Splits:
+    """Ours."""
     items = Items(tracks.column("track_id"), [tracks.column("artist_id")], tracks.column("tags"))
-    splits, _ = stratified_split(items, RATIOS)
+    splits, _ = stratified_split(items, ratios, 0, effort)
     return np.array([NAMES.index(name) for name in splits], np.int64)
 
 

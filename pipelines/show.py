@@ -14,7 +14,7 @@ from rich.table import Table
 from pipelines.audit import problems, scheme_name
 from pipelines.costs.estimate import Estimate
 from pipelines.features.presets import Preset
-from pipelines.splits.labels import labels_of
+from pipelines.splits.labels import labels_of, numbered
 from pipelines.splits.measures import counted, label_distance, share_deviation
 from schemas.reasons import Reason
 from schemas.receipt import Receipt
@@ -40,9 +40,14 @@ def show_result(out_console: Console, out: Store, receipt: Receipt, audit: Mappi
 
 def show_split(out_console: Console, rows: Mapping[str, Any], ratios: Mapping[str, float]) -> None:
     """How a split of a table turned out: Arrow columns `groups`, `labels` (lists) and `splits`."""
+    # Late: the compiler behind the search takes a second to load, and other verbs show things without it.
+    from pipelines.splits.bounds import label_distance_bound
+    from pipelines.splits.stratify import group_counts
+
     names = list(ratios)
     places = pc.fill_null(pc.index_in(rows["splits"], value_set=pa.array(names, pa.string())), -1)
-    counts, sizes = counted(labels_of(rows["labels"]), places.to_numpy().astype("int64"), len(names))
+    where, labels = places.to_numpy().astype("int64"), labels_of(rows["labels"])
+    counts, sizes = counted(labels, where, len(names))
     pairs = pa.table({"split": rows["splits"], "group": rows["groups"]}).group_by("split")
     distinct = pairs.aggregate([("group", "count_distinct")]).to_pylist()
     groups = {row["split"]: row["group_count_distinct"] for row in distinct}
@@ -58,6 +63,12 @@ def show_split(out_console: Console, rows: Mapping[str, Any], ratios: Mapping[st
         f"{largest:.2%} at most",
         soft_wrap=True,
     )
+    placed = (where >= 0).nonzero()[0]
+    if len(placed):
+        groups_of = numbered(rows["groups"].take(pa.array(placed)))
+        _, columns, values, width = group_counts(groups_of, labels.of(placed))
+        bound = label_distance_bound(columns, values, width - 1, sizes)
+        out_console.print(f"no split of these sizes that tears no group is below {bound:.5f}", soft_wrap=True)
 
 
 def show_presets(out_console: Console, presets: Mapping[str, Preset]) -> None:

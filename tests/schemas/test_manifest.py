@@ -63,6 +63,8 @@ def test_a_published_recipe_says_what_it_reads_and_whose_it_is(name: str) -> Non
     sources = loaded.card.sources
     assert loaded.card.title and loaded.card.citation and sources
     assert all(source.name and source.licence for source in sources)
+    # What a paper that uses it must cite; of the user's own there is none.
+    assert all("@" in (source.bibtex or "") for source in sources) or name == "production_music"
     # A library of the user's own has a licence that its owner knows.
     assert loaded.card.licence or name == "production_music"
     assert sum(loaded.splits.ratios.values()) == pytest.approx(1)

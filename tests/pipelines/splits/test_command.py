@@ -320,3 +320,16 @@ def test_a_missing_option_is_exit_2(tmp_path: Path, command: Command) -> None:
     ran = command("split", tmp_path / "t.csv", "--id", "track")
     assert ran.code == 2
     assert "Traceback" not in ran.err
+
+
+def test_what_no_split_can_beat_is_told(tmp_path: Path, command: Command) -> None:
+    # Every row with the label is one artist's, and the artists are equal: all splits are alike, so none is better.
+    rows = [{"track": f"{n:02d}", "artist": f"a{n // 10}", "tags": ["x"] if n < 10 else []} for n in range(30)]
+    table = save(rows, tmp_path / "t.parquet")
+    thirds = [word for name in ("train", "valid", "test") for word in ("--ratio", f"{name}=0.3333")]
+    ran = command("split", table, *COLUMNS, *thirds, "--out", tmp_path / "out.parquet")
+    assert ran.code == 0, ran.err
+    # The odds are 10 to 20 in all; 10 to a half, for none is left, in one split; none in the others.
+    best = (20 - 0.5 + 0.5 + 0.5) / 3
+    assert f"label distance {best:.5f};" in ran.out
+    assert f"no split of these sizes that tears no group is below {best:.5f}" in ran.out
