@@ -83,7 +83,11 @@ def build(
     ] = None,
     stall_timeout: Annotated[
         float | None,
-        typer.Option("--stall-timeout", metavar="SECONDS", help="End when nothing is finished for so long; 1800."),
+        typer.Option(
+            "--stall-timeout",
+            metavar="SECONDS",
+            help="End when nothing is finished for so long; 1800 here, a day elsewhere.",
+        ),
     ] = None,
     memory_limit: Annotated[
         float | None, typer.Option("--memory-limit", metavar="GB", help="For all processes of the build together.")

@@ -321,7 +321,7 @@ def _engine(
     Raises:
         UsageError: a limit that cannot be.
     """
-    from pipelines.engine import LOCAL_RUNNERS, Engine
+    from pipelines.engine import LOCAL_RUNNERS, STALL_ELSEWHERE_S, Engine
     from pipelines.memory import shared
 
     for flag, value in (
@@ -340,7 +340,7 @@ def _engine(
     if stall_timeout is not None:
         limits["stall_s"] = stall_timeout
     elif runner not in LOCAL_RUNNERS:
-        limits["stall_s"] = math.inf
+        limits["stall_s"] = STALL_ELSEWHERE_S
     if memory_limit is not None:
         share = shared(memory_limit * 1e9, workers, limits.get("track_bytes"))
         workers = share.workers

@@ -25,6 +25,8 @@ LOCAL_RUNNERS = frozenset({"FnApiRunner", "BundleBasedDirectRunner", "InProcessR
 TRACK_TIMEOUT_S = 120.0
 TRACK_BYTES = 2 << 30
 STALL_S = 1800.0
+# Of workers elsewhere only whole shards are seen, and one of CLIP takes four cores 3.7 hours, and one core fifteen.
+STALL_ELSEWHERE_S = 86_400.0
 # Runners that take their parallelism from a flag of that name; it follows --workers unless it is given.
 _PARALLEL = frozenset({"FlinkRunner", "PortableRunner", "SparkRunner"})
 _UNFIT = {

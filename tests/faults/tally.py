@@ -1,18 +1,21 @@
 """What became of each planted fault: counted by kind, printed, and written to `faults.json`.
 
 A fault is `recovered` when the right bytes came in the end, `refused` when a clear line (or a row of exclusions)
-told of it, and `wrong` otherwise.
+told of it, and `wrong` otherwise. One that came too late for anything to be broken is `missed`, and is not among
+those that were injected.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+
+_T = TypeVar("_T")
 
 SHARE = float(os.environ.get("FAULTS") or 10) / 100
 """How much of the suite is run: all of it with FAULTS=100."""
@@ -25,6 +28,13 @@ OUTCOMES = ("recovered", "refused", "wrong")
 def share_of(count: int) -> int:
     """So many of `count` in this run; at least one."""
     return max(1, round(count * min(1.0, SHARE)))
+
+
+def some_of(items: Sequence[_T]) -> list[_T]:
+    """A share of the items, spread over all of them: what comes late is run by a tenth, too."""
+    count = share_of(len(items))
+    step = len(items) // count + 1 if count < len(items) else 1
+    return [items[number * step % len(items)] for number in range(count)]
 
 
 class Fault:
@@ -41,6 +51,10 @@ class Fault:
     def refused(self) -> None:
         """It was told in a clear line, or left a row of exclusions."""
         self.outcome, self.why = "refused", ""
+
+    def missed(self) -> None:
+        """It came too late: nothing was left to break."""
+        self.outcome, self.why = "missed", ""
 
     def row(self) -> dict[str, str]:
         """As it travels in a test's report."""
@@ -82,7 +96,11 @@ def counted(rows: Iterable[dict[str, str]], not_run: dict[str, str]) -> dict[str
     """The figures of `faults.json`."""
     kinds: dict[str, dict[str, int]] = {}
     wrong: list[str] = []
+    missed = 0
     for row in rows:
+        if row["outcome"] == "missed":
+            missed += 1
+            continue
         counts = kinds.setdefault(row["kind"], dict.fromkeys(("injected", *OUTCOMES), 0))
         counts["injected"] += 1
         counts[row["outcome"]] += 1
@@ -90,6 +108,8 @@ def counted(rows: Iterable[dict[str, str]], not_run: dict[str, str]) -> dict[str
             wrong.append(f"{row['kind']}: {row['what']}: {row['why'][:300]}")
     total = {key: sum(counts[key] for counts in kinds.values()) for key in ("injected", *OUTCOMES)}
     found: dict[str, Any] = {**total, "kinds": dict(sorted(kinds.items()))}
+    if missed:
+        found["missed"] = missed
     if wrong:
         found["what_was_wrong"] = wrong
     if not_run:
@@ -104,6 +124,8 @@ def table(found: dict[str, Any]) -> list[str]:
     rows.append(("all", *(str(found[key]) for key in head[1:])))
     width = max(len(row[0]) for row in [head, *rows])
     lines = [row[0].ljust(width) + "".join(cell.rjust(11) for cell in row[1:]) for row in [head, *rows]]
+    if "missed" in found:
+        lines.append(f"missed, for what was to be broken had ended: {found['missed']}")
     return [*lines, *(f"not run: {name}: {why}" for name, why in found.get("not_run", {}).items())]
 
 

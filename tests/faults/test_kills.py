@@ -13,12 +13,20 @@ import psutil
 import pytest
 
 from tests.faults.builds import Started, require_finished, require_true_receipt, words_of
-from tests.faults.tally import Faults, share_of
+from tests.faults.tally import Fault, Faults, some_of
 
 VICTIMS = ("decoder", "worker", "nursery", "decoder")
 IN_PROCESSES = "--direct_running_mode=multi_processing"
 WORKER = "sdk_worker_main"
 STAGES = ("source.music:", "source:", "tags:", "features.ttmr:", "features.fp:", "recordings:", "splits:")
+
+
+def end_of(fault: Fault, *, hit: bool) -> None:
+    """The right bytes came: after a kill that met something, or after one that came too late."""
+    if hit:
+        fault.recovered()
+    else:
+        fault.missed()
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def come_to(one: Started, stage: str, seconds: float) -> bool:
     return not one.wait_for(lambda: time.monotonic() >= until, seconds + 1) or one.running()
 
 
-@pytest.mark.parametrize("number", range(share_of(30)))
+@pytest.mark.parametrize("number", some_of(range(30)))
 def test_a_build_that_is_killed_twice_goes_on(
     faults: Faults, start: Start, command: Command, reference: Path, course: Course, tmp_path: Path, number: int
 ) -> None:
@@ -74,20 +82,21 @@ def test_a_build_that_is_killed_twice_goes_on(
         faults.plant("killed build", told[0]) as first,
         faults.plant("killed build", f"again, {told[1]}") as second,
     ):
+        met = []
         for moment in moments:
             one = start(data, *words)
-            come_to(one, *moment)
+            met.append(come_to(one, *moment))
             one.kill()
             one.gone()
             require_true_receipt(data)
         ran = command(*words_of(data, *words))
         assert ran.code == 0, ran.err
         require_finished(data, reference)
-        first.recovered()
-        second.recovered()
+        for fault, hit in zip((first, second), met, strict=True):
+            end_of(fault, hit=hit)
 
 
-@pytest.mark.parametrize("number", range(share_of(40)))
+@pytest.mark.parametrize("number", some_of(range(40)))
 def test_a_build_outlives_the_processes_that_it_started(
     faults: Faults, start: Start, reference: Path, tmp_path: Path, number: int
 ) -> None:
@@ -97,17 +106,18 @@ def test_a_build_outlives_the_processes_that_it_started(
     with faults.plant(f"killed {victim}", f"{number}") as fault:
         words = ("--workers", "2", f"--set=source.path={reference / 'music'}")
         one = start(data, *words, *((IN_PROCESSES,) if victim == "worker" else ()))
-        fault.what = strike(one, victim, draws)
+        hit, fault.what = strike(one, victim, draws)
         ran = one.end()
         assert ran.code == 0, ran.err[-2000:]
         assert "Traceback" not in ran.err, ran.err[-3000:]
         one.gone()
         require_finished(data, reference)
-        fault.recovered()
+        end_of(fault, hit=hit)
 
 
-def strike(one: Started, victim: str, draws: random.Random) -> str:
-    """Kill one process of a build at a random moment after there is one; return what was done."""
+def strike(one: Started, victim: str, draws: random.Random) -> tuple[bool, str]:
+    """Kill one process of a build at a random moment after there is one; whether there was one still, and what was
+    done."""
     find: dict[str, Callable[[], list[psutil.Process]]] = {
         "decoder": one.decoders,
         "nursery": lambda: [process for process in [one.nursery()] if process is not None],
@@ -121,8 +131,8 @@ def strike(one: Started, victim: str, draws: random.Random) -> str:
     one.wait_for(lambda: False, seconds)
     for process in find[victim]()[:1]:
         process.kill()
-        return f"in {stage} {seconds:.2f} s after it began"
-    return "too late: it had ended"
+        return True, f"in {stage} {seconds:.2f} s after it began"
+    return False, "too late: it had ended"
 
 
 def test_killed_while_videos_are_looked_through(
@@ -131,23 +141,25 @@ def test_killed_while_videos_are_looked_through(
     words = videos_build(videos)
     assert command(*words(tmp_path / "whole")).code == 0
     draws = random.Random("videos")
-    for number in range(share_of(10)):
+    for number in some_of(range(10)):
         with faults.plant("killed build", f"at its videos, {number}") as fault:
             data = tmp_path / f"data-{number}"
             one = start("", words=words(data))
-            come_to(one, "videos:", draws.uniform(0, 4.0))
+            hit = come_to(one, "videos:", draws.uniform(0, 4.0))
             if number % 2:
                 one.kill()
                 one.gone()
                 require_true_receipt(data)
             else:
-                for child in one.family("pipelines.videos.child")[:1]:
+                children = one.family("pipelines.videos.child")[:1]
+                for child in children:
                     child.kill()
+                hit = bool(children)
                 ran = one.end()
                 assert ran.code == 0, ran.err
             assert command(*words(data)).code == 0
             require_finished(data, tmp_path / "whole")
-            fault.recovered()
+            end_of(fault, hit=hit)
 
 
 def videos_build(videos: Path) -> Callable[[Path], list[str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,16 @@ def test_a_limit_below_the_least_is_refused(
         fault.refused()
 
 
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process and of all that it started; pages that several share count once."""
+    taken = 0
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        for process in (root := psutil.Process(pid), *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                taken += process.memory_full_info().pss
+    return taken
+
+
 def test_a_build_keeps_to_its_limit(
     faults: Faults, start: Callable[..., Started], reference: Path, tmp_path: Path
 ) -> None:
@@ -56,9 +68,10 @@ def test_a_build_keeps_to_its_limit(
         data = tmp_path / "data"
         more = (f"--set=source.path={reference / 'music'}", "--workers", "8", "--memory-limit", str(limit))
         one = start("", words=words_of(data, *more))
-        most = 0
+        most = taken = 0
         while one.running():
             most = max(most, len(one.decoders()))
+            taken = max(taken, proportional_bytes(one.pid))
             time.sleep(0.1)
         ran = one.end()
         assert ran.code == 0, ran.err
@@ -66,6 +79,8 @@ def test_a_build_keeps_to_its_limit(
         said = re.search(r"^memory: ([0-9.]+) GB at most, in (\d+) processes$", ran.err, re.MULTILINE)
         assert said is not None, ran.err
         assert 0.1 < float(said[1]) <= limit
+        # As we saw it, who looked ten times as often.
+        assert 1e8 < taken <= limit * 1e9
         assert int(said[2]) >= 1
         # What it took stands in no file.
         require_finished(data, reference)

@@ -14,7 +14,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 
 from tests.faults.builds import Started, words_of
-from tests.faults.tally import Faults, share_of
+from tests.faults.tally import Faults, some_of
 
 SERVER = Path(__file__).parents[1] / "object_server.py"
 PROXY = Path(__file__).parent / "bad_store.py"
@@ -69,7 +69,7 @@ def bucket(store: int, reference: Path) -> str:
     return "s3://music"
 
 
-@pytest.mark.parametrize("kind", KINDS[: share_of(10)])
+@pytest.mark.parametrize("kind", some_of(KINDS))
 def test_a_store_that_fails(
     faults: Faults, start: Start, reference: Path, store: int, bucket: str, kind: str
 ) -> None:
