@@ -7,7 +7,9 @@ those that were injected.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +35,10 @@ def share_of(count: int) -> int:
 def some_of(items: Sequence[_T]) -> list[_T]:
     """A share of the items, spread over all of them: what comes late is run by a tenth, too."""
     count = share_of(len(items))
-    step = len(items) // count + 1 if count < len(items) else 1
+    if count == len(items):
+        return list(items)
+    # No factor in common: none comes twice, and what repeats every few items is met at every point.
+    step = next(step for step in itertools.count(len(items) // count + 1) if math.gcd(step, len(items)) == 1)
     return [items[number * step % len(items)] for number in range(count)]
 
 
