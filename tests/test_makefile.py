@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JARS = ("tests/engines/pom.xml", "tests/engines/job_server_jar.py")
-SOURCES = ("Makefile", "pyproject.toml", "requirements.lock", *JARS)
+SOURCES = ("Makefile", "pyproject.toml", "requirements.lock", "requirements-uv.lock", *JARS)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
