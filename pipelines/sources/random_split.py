@@ -35,6 +35,17 @@ class RandomSplitSettings(PublishedFilesSettings):
     def _ratios(cls, ratios: dict[str, float] | None) -> dict[str, float] | None:
         return None if ratios is None else normalised_ratios(ratios)
 
+    def drawn(self, ids: Iterable[str], *, lists: bool = False) -> tuple[pa.Table | None, list[str]]:
+        """Rows of the table `published` and what a person should know of them; nothing where none are asked for.
+
+        Args:
+            lists: whether the source has published lists beside it.
+        """
+        if self.random is None:
+            return None, []
+        split = random_split(ids, self.random, self.random_seed, lists=lists)
+        return split, [random_split_note(self.random, lists=lists)]
+
 
 def random_split(ids: Iterable[str], ratios: Mapping[str, float], seed: int, *, lists: bool = False) -> pa.Table:
     """Rows of the table `published`.

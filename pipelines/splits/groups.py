@@ -86,7 +86,7 @@ def roots(parent: Codes) -> Codes:
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _root(parent: Codes, node: int) -> int:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -94,7 +94,7 @@ def _root(parent: Codes, node: int) -> int:
     return node
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _roots(parent: Codes) -> Codes:
     found = np.empty(len(parent), np.int64)
     for node in range(len(parent)):
@@ -102,7 +102,7 @@ def _roots(parent: Codes) -> Codes:
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _join_equal(parent: Codes, codes: Codes, count: int) -> None:
     first = np.full(count, -1, np.int64)
     for row in range(len(codes)):
@@ -117,7 +117,7 @@ def _join_equal(parent: Codes, codes: Codes, count: int) -> None:
                 parent[one] = other
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _join_sets(parent: Codes, sizes: Codes, pins: Codes, offsets: Codes, members: Codes, limit: int) -> None:
     for number in range(len(offsets) - 1):
         start, end = offsets[number], offsets[number + 1]

@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pipelines.progress import BEATS
+
 # A proposal visits every count of a group: where there are many, fewer are made.
 VISITS_PER_EFFORT = 50_000_000
 MOST_PER_GROUP, LEAST_PER_GROUP = 5000, 50
 DESCENTS = 20
+_BEAT_EVERY = 1 << 16
 # The temperature: it begins at so many times what a move changes in the middle, and is halved so often.
 _HOT = 10.0
 _HALVINGS = 12
@@ -28,6 +31,12 @@ _HALVINGS = 12
 _WARM, _MENDED_PART = 0.125, 4
 _PROBES = 2000
 _LN2 = 0.6931471805599453
+
+# The ledger of a search has a line of numbers for each column in each split: rows minus their target, groups minus
+# theirs, groups; weight of rows, weight and place of too few rows, weight of groups, weight and place of too few
+# groups. A column's lines stand together, and all that a step of the search looks at with them.
+LINE = 9
+NOBODY = -1
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -38,8 +47,8 @@ class Problem:
     """What is to be split.
 
     Attributes:
-        offsets, columns, values: the groups as a CSR matrix (groups, columns) of counts; a column is a tag, or
-            the number of tracks.
+        offsets, columns, values: the groups as a CSR matrix (groups, columns) of counts, a group's columns in
+            order; a column is a tag, or the number of tracks.
         targets: float64 (splits, columns), what each split should hold of each column.
         weights: float64 (splits, columns), what a squared miss costs.
         pinned: int64 (groups,), the split that a group must be in, or -1.
@@ -85,31 +94,34 @@ def solve(problem: Problem, start: Codes, seed: int, effort: int, *, warm: bool 
     if not len(free) or len(problem.targets) < 2:
         return start.astype(np.int64)
     nothing = np.zeros_like(problem.targets)
-    targets, few = problem.targets, _or(problem.few, nothing)
-    table = np.stack(
-        [
+    targets = problem.targets
+    ledger = np.zeros((*targets.T.shape, LINE))
+    for place, told in enumerate(
+        (
             problem.weights,
             _or(problem.least_weights, nothing),
             _or(problem.least, nothing) - targets,
             _or(problem.heads_weights, nothing),
             _or(problem.few_weights, nothing),
-            few,
-        ],
-        axis=-1,
-    )
+            _or(problem.few, nothing),
+        ),
+        start=3,
+    ):
+        ledger[:, :, place] = told.T
     best: Codes = _search(
         problem.offsets,
-        problem.columns,
+        problem.columns * (len(targets) * LINE),
         problem.values,
         targets,
         _or(problem.heads, nothing),
-        np.ascontiguousarray(table),
+        ledger.reshape(-1),
         _or(problem.places, np.zeros((problem.groups, len(targets)))),
         free,
         start.astype(np.int64),
         np.uint64(seed * 2 + 1 & 0xFFFFFFFFFFFFFFFF),
         _lengths(problem, len(free), effort, warm),
         _HOT * _WARM if warm else _HOT,
+        np.frombuffer(BEATS, np.int64),
     )
     return best
 
@@ -131,7 +143,7 @@ def _or(given: Floats | None, otherwise: Floats) -> Floats:
     return otherwise if given is None else given
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _draw(state: npt.NDArray[np.uint64], below: int) -> int:
     """A number in 0..below-1 from xorshift64*; `state` has one element."""
     x = state[0]
@@ -142,93 +154,113 @@ def _draw(state: npt.NDArray[np.uint64], below: int) -> int:
     return np.int64((x * np.uint64(2685821657736338717) >> np.uint64(33)) % np.uint64(below))  # type: ignore[return-value]
 
 
-@njit(cache=True)
-def _change(v: float, miss: float, over: float, rule: Floats, heads: float) -> float:
+@njit(cache=True, nogil=True)
+def _change(v: float, at: int, ledger: Floats, rows: float, groups: float) -> float:
     """What one count of one split adds to the cost when it grows by `v` (a row falls when it is negative).
 
+    It is free of branches, and a search spends nearly all of its time here: without a rule its weight is 0.
+
     Args:
-        miss: rows minus their target; over: groups minus theirs; heads: groups.
-        rule: weight, weight and place of too few rows, weight of groups, weight and place of too few groups.
+        at: where the line of the count begins.
+        rows, groups: that have come to the split and that the ledger does not know yet.
     """
-    change: float = rule[0] * v * (v + 2.0 * miss)
-    if rule[1] > 0.0:
-        before, after = max(0.0, rule[2] - miss), max(0.0, rule[2] - miss - v)
-        change += rule[1] * (after * after - before * before)
     one = 1.0 if v > 0.0 else -1.0
-    change += rule[3] * one * (one + 2.0 * over)
-    if rule[4] > 0.0 and heads <= rule[5] + 1.0:
-        before, after = max(0.0, rule[5] - heads), max(0.0, rule[5] - heads - one)
-        change += rule[4] * (after * after - before * before)
+    miss, over = ledger[at] + rows, ledger[at + 1] + groups
+    lack, few = ledger[at + 5] - miss, ledger[at + 8] - (ledger[at + 2] + groups)
+    lack_after, few_after = lack - v, few - one
+    lack = lack * lack if lack > 0.0 else 0.0
+    few = few * few if few > 0.0 else 0.0
+    lack_after = lack_after * lack_after if lack_after > 0.0 else 0.0
+    few_after = few_after * few_after if few_after > 0.0 else 0.0
+    change: float = ledger[at + 3] * v * (v + 2.0 * miss)
+    change += ledger[at + 4] * (lack_after - lack)
+    change += ledger[at + 6] * one * (one + 2.0 * over)
+    change += ledger[at + 7] * (few_after - few)
     return change
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _shift(
     group: int,
     origin: int,
     target: int,
+    gone: int,
     offsets: Codes,
-    columns: Codes,
+    lines: Codes,
     values: Floats,
-    state: Floats,
-    rules: Floats,
+    ledger: Floats,
     places: Floats,
 ) -> float:
-    """What the cost changes by when a group moves; `state` is (splits, columns, 3): rows minus their target,
-    groups minus theirs, groups."""
+    """What the cost changes by when a group moves.
+
+    Args:
+        gone: a group that has gone from `target` to `origin` just before, which the ledger does not know yet (most
+            swaps are refused), or `NOBODY`.
+    """
     change: float = places[group, target] - places[group, origin]
+    here, there = origin * LINE, target * LINE
+    near = end = 0
+    if gone != NOBODY:
+        near, end = offsets[gone], offsets[gone + 1]
     for k in range(offsets[group], offsets[group + 1]):
-        c, v = columns[k], values[k]
-        here, there = state[origin, c], state[target, c]
-        change += _change(-v, here[0], here[1], rules[origin, c], here[2])
-        change += _change(v, there[0], there[1], rules[target, c], there[2])
+        line, v = lines[k], values[k]
+        while near < end and lines[near] < line:
+            near += 1
+        rows = groups = 0.0
+        if near < end and lines[near] == line:
+            rows, groups = values[near], 1.0
+        change += _change(-v, line + here, ledger, rows, groups)
+        change += _change(v, line + there, ledger, -rows, -groups)
     return change
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _move(
-    group: int, origin: int, target: int, offsets: Codes, columns: Codes, values: Floats, state: Floats
+    group: int, origin: int, target: int, offsets: Codes, lines: Codes, values: Floats, ledger: Floats
 ) -> None:
+    here, there = origin * LINE, target * LINE
     for k in range(offsets[group], offsets[group + 1]):
-        c, v = columns[k], values[k]
-        state[origin, c, 0] -= v
-        state[origin, c, 1] -= 1.0
-        state[origin, c, 2] -= 1.0
-        state[target, c, 0] += v
-        state[target, c, 1] += 1.0
-        state[target, c, 2] += 1.0
+        line, v = lines[k], values[k]
+        ledger[line + here] -= v
+        ledger[line + here + 1] -= 1.0
+        ledger[line + here + 2] -= 1.0
+        ledger[line + there] += v
+        ledger[line + there + 1] += 1.0
+        ledger[line + there + 2] += 1.0
 
 
-@njit(cache=True)
-def _counted(
-    where: Codes, offsets: Codes, columns: Codes, values: Floats, targets: Floats, heads: Floats
-) -> Floats:
-    state = np.zeros((targets.shape[0], targets.shape[1], 3))
-    state[:, :, 0] = -targets
-    state[:, :, 1] = -heads
+@njit(cache=True, nogil=True)
+def _count(
+    where: Codes, offsets: Codes, lines: Codes, values: Floats, targets: Floats, heads: Floats, ledger: Floats
+) -> None:
+    """Write anew what the ledger says of the groups."""
+    splits = targets.shape[0]
+    for split in range(splits):
+        for c in range(targets.shape[1]):
+            at = (c * splits + split) * LINE
+            ledger[at], ledger[at + 1], ledger[at + 2] = -targets[split, c], -heads[split, c], 0.0
     for group in range(len(where)):
+        here = where[group] * LINE
         for k in range(offsets[group], offsets[group + 1]):
-            state[where[group], columns[k], 0] += values[k]
-            state[where[group], columns[k], 1] += 1.0
-            state[where[group], columns[k], 2] += 1.0
-    return state
+            ledger[lines[k] + here] += values[k]
+            ledger[lines[k] + here + 1] += 1.0
+            ledger[lines[k] + here + 2] += 1.0
 
 
-@njit(cache=True)
-def _cost(where: Codes, state: Floats, rules: Floats, places: Floats) -> float:
+@njit(cache=True, nogil=True)
+def _cost(where: Codes, ledger: Floats, splits: int, places: Floats) -> float:
     cost = 0.0
-    for split in range(state.shape[0]):
-        for c in range(state.shape[1]):
-            rule, now = rules[split, c], state[split, c]
-            lack, few = max(0.0, rule[2] - now[0]), max(0.0, rule[5] - now[2])
-            cost += rule[0] * now[0] * now[0] + rule[1] * lack * lack
-            cost += rule[3] * now[1] * now[1] + rule[4] * few * few
+    for split in range(splits):
+        for at in range(split * LINE, len(ledger), splits * LINE):
+            lack, few = max(0.0, ledger[at + 5] - ledger[at]), max(0.0, ledger[at + 8] - ledger[at + 2])
+            cost += ledger[at + 3] * ledger[at] * ledger[at] + ledger[at + 4] * lack * lack
+            cost += ledger[at + 6] * ledger[at + 1] * ledger[at + 1] + ledger[at + 7] * few * few
     for group in range(len(where)):
         cost += places[group, where[group]]
     return cost
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _exponential(draws: npt.NDArray[np.uint64]) -> float:
     """A number of about the exponential distribution: how often a coin shows heads, and a part of once more."""
     bits = _draw(draws, 1 << 30)
@@ -239,51 +271,52 @@ def _exponential(draws: npt.NDArray[np.uint64]) -> float:
     return _LN2 * (heads + _draw(draws, 1024) / 1024.0)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _median_change(
     free: Codes,
     where: Codes,
     offsets: Codes,
-    columns: Codes,
+    lines: Codes,
     values: Floats,
-    state: Floats,
-    rules: Floats,
+    ledger: Floats,
     places: Floats,
     draws: npt.NDArray[np.uint64],
 ) -> float:
     """What a move that changes the cost changes it by, up or down, in the middle of many."""
-    splits = state.shape[0]
+    splits = places.shape[1]
     found = np.empty(_PROBES)
     count = 0
     for _ in range(_PROBES):
         group = free[_draw(draws, len(free))]
         target = (where[group] + 1 + _draw(draws, splits - 1)) % splits
-        change = abs(_shift(group, where[group], target, offsets, columns, values, state, rules, places))
+        change = abs(_shift(group, where[group], target, NOBODY, offsets, lines, values, ledger, places))
         if change > 1e-9:
             found[count] = change
             count += 1
     return np.sort(found[:count])[count // 2] if count else 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _anneal(
     free: Codes,
     where: Codes,
     offsets: Codes,
-    columns: Codes,
+    lines: Codes,
     values: Floats,
-    state: Floats,
-    rules: Floats,
+    ledger: Floats,
     places: Floats,
     draws: npt.NDArray[np.uint64],
     proposals: int,
     hottest: float,
+    beats: Codes,
 ) -> None:
     """Propose moves and swaps, one as often as the other; one that costs more is accepted with probability
     exp(-what it costs / temperature)."""
-    splits = state.shape[0]
+    splits = places.shape[1]
     heat = hottest
     for number in range(proposals):
+        if number % _BEAT_EVERY == 0:
+            beats[0] += 1
         if number % 256 == 0:
             # Between two halvings it falls evenly.
             passed = _HALVINGS * (number / proposals)
@@ -295,40 +328,39 @@ def _anneal(
         allowed = heat * _exponential(draws)
         if _draw(draws, 2) == 0:
             target = (origin + 1 + _draw(draws, splits - 1)) % splits
-            if _shift(group, origin, target, offsets, columns, values, state, rules, places) < allowed:
-                _move(group, origin, target, offsets, columns, values, state)
+            if _shift(group, origin, target, NOBODY, offsets, lines, values, ledger, places) < allowed:
+                _move(group, origin, target, offsets, lines, values, ledger)
                 where[group] = target
             continue
         other = free[_draw(draws, len(free))]
         target = where[other]
         if target == origin:
             continue
-        there = _shift(group, origin, target, offsets, columns, values, state, rules, places)
-        _move(group, origin, target, offsets, columns, values, state)
-        back = _shift(other, target, origin, offsets, columns, values, state, rules, places)
+        there = _shift(group, origin, target, NOBODY, offsets, lines, values, ledger, places)
+        back = _shift(other, target, origin, group, offsets, lines, values, ledger, places)
         if there + back < allowed:
-            _move(other, target, origin, offsets, columns, values, state)
+            _move(group, origin, target, offsets, lines, values, ledger)
+            _move(other, target, origin, offsets, lines, values, ledger)
             where[group], where[other] = target, origin
-        else:
-            _move(group, target, origin, offsets, columns, values, state)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _descend(
     free: Codes,
     where: Codes,
     offsets: Codes,
-    columns: Codes,
+    lines: Codes,
     values: Floats,
-    state: Floats,
-    rules: Floats,
+    ledger: Floats,
     places: Floats,
     draws: npt.NDArray[np.uint64],
+    beats: Codes,
 ) -> None:
     """Move each group where it costs the least, over and over, until no move is better."""
-    splits = state.shape[0]
+    splits = places.shape[1]
     order = free.copy()
     for _ in range(DESCENTS):
+        beats[0] += 1
         for i in range(len(order) - 1, 0, -1):
             j = _draw(draws, i + 1)
             order[i], order[j] = order[j], order[i]
@@ -338,54 +370,55 @@ def _descend(
             best_change, best_target = -1e-9, origin
             for target in range(splits):
                 if target != origin:
-                    change = _shift(group, origin, target, offsets, columns, values, state, rules, places)
+                    change = _shift(group, origin, target, NOBODY, offsets, lines, values, ledger, places)
                     if change < best_change:
                         best_change, best_target = change, target
             if best_target != origin:
-                _move(group, origin, best_target, offsets, columns, values, state)
+                _move(group, origin, best_target, offsets, lines, values, ledger)
                 where[group] = best_target
                 improved = True
         if not improved:
             break
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _search(
     offsets: Codes,
-    columns: Codes,
+    lines: Codes,
     values: Floats,
     targets: Floats,
     heads: Floats,
-    rules: Floats,
+    ledger: Floats,
     places: Floats,
     free: Codes,
     start: Codes,
     seed: np.uint64,
     lengths: Codes,
     hot: float,
+    beats: Codes,
 ) -> Codes:
     """Anneal from the best that is known, as often as there are lengths, and keep what is better."""
     draws = np.empty(1, np.uint64)
     draws[0] = seed * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
     best = start.copy()
-    state = _counted(best, offsets, columns, values, targets, heads)
-    best_cost = _cost(best, state, rules, places)
+    _count(best, offsets, lines, values, targets, heads, ledger)
+    best_cost = _cost(best, ledger, places.shape[1], places)
     where = start.copy()
-    _descend(free, where, offsets, columns, values, state, rules, places, draws)
-    hottest = hot * _median_change(free, where, offsets, columns, values, state, rules, places, draws)
+    _descend(free, where, offsets, lines, values, ledger, places, draws, beats)
+    hottest = hot * _median_change(free, where, offsets, lines, values, ledger, places, draws)
     for attempt in range(len(lengths)):
-        _anneal(free, where, offsets, columns, values, state, rules, places, draws, lengths[attempt], hottest)
+        _anneal(free, where, offsets, lines, values, ledger, places, draws, lengths[attempt], hottest, beats)
         # Recomputed, so that rounding in the updates decides nothing.
-        state = _counted(where, offsets, columns, values, targets, heads)
-        _descend(free, where, offsets, columns, values, state, rules, places, draws)
-        state = _counted(where, offsets, columns, values, targets, heads)
-        cost = _cost(where, state, rules, places)
+        _count(where, offsets, lines, values, targets, heads, ledger)
+        _descend(free, where, offsets, lines, values, ledger, places, draws, beats)
+        _count(where, offsets, lines, values, targets, heads, ledger)
+        cost = _cost(where, ledger, places.shape[1], places)
         if cost < best_cost:
             best_cost = cost
             best[:] = where
         else:
             where[:] = best
-            state = _counted(where, offsets, columns, values, targets, heads)
+            _count(where, offsets, lines, values, targets, heads, ledger)
         if attempt == 0:
             hottest *= _WARM
     return best

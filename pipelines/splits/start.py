@@ -31,7 +31,7 @@ def iterative_stratification(problem: Problem) -> Codes:
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _stratify(
     offsets: Codes,
     columns: Codes,
