@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pipelines.sources.artists import artist_id
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
-from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
+from pipelines.sources.random_split import RandomSplitSettings
 from pipelines.sources.row_buffer import RowBuffer
 from pipelines.sources.table_rows import FORMATS, NotATableError, cell_list, cell_text, table_rows
 from schemas.errors import UsageError
@@ -163,9 +163,8 @@ class CaptionTable(PublishedFiles):
             for path in self._matching(file.name):
                 self._read_file(path, file.split, rows, seen)
         tracks, published = rows.table(TRACKS), rows.table(PUBLISHED)
-        lists = published.num_rows > 0
-        if self._own.random is not None:
-            drawn = random_split(seen, self._own.random, self._own.random_seed, lists=lists)
+        drawn, told = self._own.drawn(seen, lists=published.num_rows > 0)
+        if drawn is not None:
             published = pa.concat_tables([published, drawn])
         return SourceTables(
             tracks,
@@ -173,7 +172,7 @@ class CaptionTable(PublishedFiles):
             rows.table(EXCLUSIONS),
             published=published if published.num_rows else None,
             captions=rows.table(CAPTIONS),
-            notes=self._notes(lists),
+            notes=(*self._notes(), *told),
         )
 
     def _read_file(self, path: str, split: str | None, rows: RowBuffer, seen: set[str]) -> None:
@@ -272,13 +271,10 @@ class CaptionTable(PublishedFiles):
             return recording
         return artist_id(name) if name is not None else UNKNOWN_ARTIST
 
-    def _notes(self, lists: bool) -> tuple[str, ...]:
-        notes = []
-        if self._own.columns.artist is None:
-            notes.append("the source publishes no artists: each recording is taken for an artist of its own")
-        if self._own.random is not None:
-            notes.append(random_split_note(self._own.random, lists=lists))
-        return tuple(notes)
+    def _notes(self) -> tuple[str, ...]:
+        if self._own.columns.artist is not None:
+            return ()
+        return ("the source publishes no artists: each recording is taken for an artist of its own",)
 
 
 def _whole(text: str) -> int:

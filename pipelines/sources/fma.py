@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pipelines.sources.base import SourceTables
+from pipelines.sources.csv_rows import NO_END, CsvRows
 from pipelines.sources.gathered import Gathered
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
 
@@ -164,12 +165,14 @@ class Fma(PublishedFiles):
         """The line, the track id and the wanted cells of each row; cells may hold line breaks."""
         with self.opened("tracks") as stream:
             text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-            reader = csv.reader(text)
+            reader = CsvRows(text)
             try:
                 places = self._places([next(reader, []) for _ in range(3)])
                 width = len(places) and places["", ""]
                 start = reader.line_num + 1
                 for row in reader:
+                    if reader.endless:
+                        raise self.wrong("tracks", start, NO_END)
                     if row and len(row) != width:
                         raise self.wrong("tracks", start, f"{len(row)} cells, and {width} are published")
                     if row:

@@ -13,7 +13,7 @@ from typing import ClassVar, cast
 
 from pipelines.sources.base import SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
-from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
+from pipelines.sources.random_split import RandomSplitSettings
 from pipelines.sources.row_buffer import RowBuffer
 from schemas.reasons import Reason
 from schemas.tables import ANNOTATIONS, CAPTIONS, EXCLUSIONS, TRACKS
@@ -68,17 +68,14 @@ class Isear(PublishedFiles):
             rows.add(CAPTIONS, track_id=answer, number=0, source="SIT", caption=said)
             rows.add(ANNOTATIONS, track_id=answer, source="mood", raw_tag=emotion, score=None)
         notes = ["the one who answered is the artist: no person is in two splits of the scheme default"]
-        own, published = cast(RandomSplitSettings, self.settings), None
-        if own.random is not None:
-            published = random_split(seen, own.random, own.random_seed)
-            notes.append(random_split_note(own.random))
+        published, told = cast(RandomSplitSettings, self.settings).drawn(seen)
         return SourceTables(
             rows.table(TRACKS),
             rows.table(ANNOTATIONS),
             rows.table(EXCLUSIONS),
             published=published,
             captions=rows.table(CAPTIONS),
-            notes=tuple(notes),
+            notes=(*notes, *told),
         )
 
 

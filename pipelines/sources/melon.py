@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines.sources.base import SourceTables
 from pipelines.sources.json_items import json_items
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
-from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
+from pipelines.sources.random_split import RandomSplitSettings
 from pipelines.sources.row_buffer import RowBuffer
 from schemas.errors import UsageError
 from schemas.reasons import Reason
@@ -108,10 +108,7 @@ class Melon(PublishedFiles):
             notes.append(
                 f"{len(unnamed)} genres have no name in {self.path('genres')}: {', '.join(sorted(unnamed))}"
             )
-        own, published = cast(MelonSettings, self.settings), None
-        if own.random is not None:
-            published = random_split(map(str, songs), own.random, own.random_seed)
-            notes.append(random_split_note(own.random))
+        published, drawn = cast(MelonSettings, self.settings).drawn(map(str, songs))
         return SourceTables(
             rows.table(TRACKS),
             rows.table(ANNOTATIONS),
@@ -119,7 +116,7 @@ class Melon(PublishedFiles):
             published=published,
             taxonomy=_taxonomy(used, names),
             interactions=interactions,
-            notes=tuple(notes),
+            notes=(*notes, *drawn),
         )
 
     def _genre_names(self) -> dict[str, str]:

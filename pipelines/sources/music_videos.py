@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import cast
 
-import pyarrow as pa
 from pydantic import Field
 
 from pipelines.sources.artists import artist_id
 from pipelines.sources.base import SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles
-from pipelines.sources.random_split import RandomSplitSettings, random_split, random_split_note
+from pipelines.sources.random_split import RandomSplitSettings
 from pipelines.sources.row_buffer import RowBuffer
 from pipelines.stage import shown
 from schemas.errors import UsageError
@@ -84,11 +83,8 @@ class MusicVideos(PublishedFiles):
                 video_uri=video,
                 recording_id=video,
             )
-        published: pa.Table | None = None
-        notes = self._notes(artists, names, videos, by_list=bool(lists))
-        if own.random is not None:
-            published = random_split(videos, own.random, own.random_seed)
-            notes.append(random_split_note(own.random))
+        published, told = own.drawn(videos)
+        notes = [*self._notes(artists, names, videos, by_list=bool(lists)), *told]
         return SourceTables(
             rows.table(TRACKS),
             ANNOTATIONS.empty(),

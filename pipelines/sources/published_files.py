@@ -18,12 +18,15 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, ClassVar, cast
 
 from pipelines.cache import Remembered, remembered
+from pipelines.progress import beat
 from pipelines.sources.base import Source, SourceContext, SourceSettings
+from pipelines.sources.csv_rows import NO_END, CsvRows
 from pipelines.sources.file_digests import digest_now, digests_of
 from schemas.errors import UsageError
 from schemas.store import Store
 
 csv.field_size_limit(1 << 27)
+_BEAT_EVERY = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class PublishedFiles(Source):
             UsageError: it cannot be opened or unpacked.
         """
         try:
+            beat()
             with self.store.open(self.path(key)) as stream:
                 packed = self.path(key).endswith(".gz")
                 yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
@@ -161,6 +165,8 @@ class PublishedFiles(Source):
         """
         with self.opened(key) as stream:
             for number, raw in enumerate(stream, start=1):
+                if number % _BEAT_EVERY == 0:
+                    beat()
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
@@ -181,7 +187,7 @@ class PublishedFiles(Source):
         """
         with self.opened(key) as stream:
             text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-            reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+            reader = CsvRows(text, delimiter, quoted=quoted)
             try:
                 names = list(columns) if not header else [name.strip() for name in next(reader, [])]
                 missing = [name for name in columns if name not in names]
@@ -189,6 +195,10 @@ class PublishedFiles(Source):
                     raise self.wrong(key, 1, f"no column {', '.join(map(repr, missing))} in the published header")
                 start = reader.line_num + 1
                 for row in reader:
+                    if start % _BEAT_EVERY == 0:
+                        beat()
+                    if reader.endless:
+                        raise self.wrong(key, start, NO_END)
                     if row and len(row) != len(names):
                         raise self.wrong(key, start, f"{len(row)} cells, and {len(names)} are published")
                     if row:

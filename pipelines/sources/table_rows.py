@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.sources.csv_rows import NO_END, CsvRows
+
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (*DELIMITERS, ".jsonl", ".parquet")
 Row = tuple[int, dict[str, Any] | str]
@@ -50,7 +52,7 @@ def table_rows(stream: BinaryIO, ending: str, columns: Collection[str]) -> Itera
 def _delimited(stream: BinaryIO, delimiter: str, columns: Collection[str]) -> Iterator[Row]:
     # Bytes that are no UTF-8 are carried through as lone surrogates: then they are one row's problem.
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter)
+    reader = CsvRows(text, delimiter)
     try:
         names = [name.strip() for name in next(reader, [])]
         _require(columns, names)
@@ -61,12 +63,20 @@ def _delimited(stream: BinaryIO, delimiter: str, columns: Collection[str]) -> It
                 return
             if not row:
                 continue
-            if len(row) != len(names):
-                yield start, f"{len(row)} cells, and the header has {len(names)}"
+            problem = ""
+            if reader.endless:
+                problem = NO_END
+            elif len(row) != len(names):
+                problem = f"{len(row)} cells, and the header has {len(names)}"
             elif not _is_text("".join(row)):
-                yield start, "is not UTF-8"
-            else:
+                problem = "is not UTF-8"
+            if not problem:
                 yield start, dict(zip(names, row, strict=True))
+            else:  # what stands in its later lines goes with it
+                yield (
+                    start,
+                    problem if reader.line_num == start else f"goes on to line {reader.line_num}: {problem}",
+                )
     except csv.Error as error:
         raise NotATableError(f"line {reader.line_num}: {error}") from error
     finally:
@@ -102,11 +112,21 @@ def _parquet(stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
         _require(columns, file.schema_arrow.names)
         number = 0
         for batch in file.iter_batches(batch_size=8192, columns=sorted(columns)):
-            for row in batch.to_pylist():
+            for row in _rows_of(batch):
                 number += 1
                 yield number, row
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise NotATableError(f"is no Parquet file ({' '.join(str(error).split())})") from error
+
+
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:  # some row's fault
+        if batch.num_rows == 1:
+            return ["is not UTF-8"]
+        half = batch.num_rows // 2
+        return [*_rows_of(batch.slice(0, half)), *_rows_of(batch.slice(half))]
 
 
 def _require(columns: Collection[str], names: Collection[str]) -> None:

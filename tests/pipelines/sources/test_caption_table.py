@@ -346,3 +346,33 @@ def test_a_table_of_which_nothing_can_be_read_says_why(tmp_path: Path, command: 
     assert ran.code in (1, 2)
     assert len(ran.err.splitlines()[-1:]) == 1 and "captions.csv" in ran.err.splitlines()[-1]
     assert "exclusions.parquet" not in ran.err
+
+
+def test_a_quote_that_nobody_closes_is_told_with_all_that_it_takes(tmp_path: Path, context: SourceContext) -> None:
+    """In the last cell it would take the rest of the file, and the row would have as many cells as the header."""
+    (tmp_path / "t.csv").write_text('id,text\nt0,"two\nlines"\nt1,"the rest\nt2,lost\nt3,lost\n')
+    found = source(context, tmp_path, files="t.csv", columns={"id": "id", "caption": "text"}).read()
+    assert found.tracks.column("track_id").to_pylist() == ["t0"]
+    (left,) = found.exclusions.to_pylist()
+    assert left["id"] == "t.csv:4" and "goes on to line 6" in left["detail"], left
+
+
+def test_a_row_of_parquet_that_is_no_text_is_that_rows_problem(tmp_path: Path, context: SourceContext) -> None:
+    texts = pa.array([f"t{n}".encode() if n != 5 else b"t\xff" for n in range(8)])
+    ids = pa.StringArray.from_buffers(8, texts.buffers()[1], texts.buffers()[2])
+    pq.write_table(pa.table({"id": ids}), tmp_path / "t.parquet")
+    found = source(context, tmp_path, files="t.parquet", columns={"id": "id"}).read()
+    assert found.tracks.num_rows == 7
+    (left,) = found.exclusions.to_pylist()
+    assert left["id"] == "t.parquet:6" and "UTF-8" in left["detail"], left
+
+
+def test_parquet_whose_columns_have_no_names_of_text_is_refused(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": ["a"], "text": ["b"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"text", b"\xff\xfe\xff\xfe"))
+    (tmp_path / "m.yaml").write_text(
+        "name: m\nsource: {kind: caption_table, path: ., files: t.parquet, columns: {id: id, caption: text}}\n"
+    )
+    ran = command("build", tmp_path / "m.yaml", "--out", tmp_path / "out", "--only", "source")
+    assert ran.code == 2 and "t.parquet" in ran.err and "Traceback" not in ran.err, ran.err

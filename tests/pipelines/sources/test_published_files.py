@@ -12,6 +12,7 @@ import pytest
 from pipelines.cache import Remembered
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
+from schemas.errors import UsageError
 
 
 @pytest.mark.parametrize("times_kept", [False, True])
@@ -49,3 +50,19 @@ def test_tables_of_a_file_that_was_replaced_meanwhile_are_not_kept(
     assert said(source) == ["two"]
     path.write_text("one\n")
     assert said(words()) == ["one"]
+
+
+def test_a_quote_that_nobody_closes_does_not_take_the_rest_of_a_table(
+    tmp_path: Path, context: SourceContext
+) -> None:
+    (tmp_path / "t.csv").write_text('id,word\n1,"a\nb"\n2,"the rest\n3,lost\n')
+
+    class Words(PublishedFiles):
+        FILES: ClassVar = {"words": PublishedFile(("t.csv",))}
+
+        def read(self) -> SourceTables:
+            raise AssertionError("is not asked for")
+
+    words = Words(PublishedFilesSettings(kind="words", path=str(tmp_path)), context)
+    with pytest.raises(UsageError, match=r"t\.csv: line 4: a quoted cell does not end"):
+        list(words.rows("words", ",", ["id", "word"]))
