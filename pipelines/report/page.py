@@ -28,8 +28,8 @@ from schemas.store import Store
 from schemas.tables.splits import DEFAULT_SCHEME
 
 REPORT_FILE, CARD_FILE = "report.html", "README.md"
-GROUPS_LISTED = 1200
-MEMBERS_LISTED = 60
+GROUPS_LISTED, BALANCED_LISTED = 5000, 1200
+MEMBERS_SHOWN = 60
 FEW_LISTED = 200
 SHARED_LISTED = 8
 FILES_LISTED = 40
@@ -130,14 +130,11 @@ def _asset(name: str) -> str:
 
 
 def _tags(contents: Contents) -> dict[str, Any]:
-    groups = [
-        {
-            **row,
-            "joined": list(zip(row["members"], row["joined_by"], strict=True))[:MEMBERS_LISTED],
-            "more": max(0, len(row["members"]) - MEMBERS_LISTED),
-        }
-        for row in contents.tags[:GROUPS_LISTED]
-    ]
+    groups = []
+    for row in contents.tags[:GROUPS_LISTED]:
+        joined = list(zip(row["members"], row["joined_by"], strict=True))
+        # The rest is folded away: it is searched as well.
+        groups.append({**row, "joined": joined[:MEMBERS_SHOWN], "folded": joined[MEMBERS_SHOWN:]})
     return {
         "tags": contents.tags,
         "top_tags": min(charts.TOP_TAGS, len(contents.tags)),
@@ -166,7 +163,7 @@ def _splits(contents: Contents, schemes: Sequence[Mapping[str, Any]]) -> dict[st
     ]
     names = [row["tag"] for row in contents.tags]
     many = len(names) > charts.TOP_TAGS
-    balance = summary.balance(drawn, contents.tags[:GROUPS_LISTED], targets)
+    balance = summary.balance(drawn, contents.tags[:BALANCED_LISTED], targets)
     return {
         "schemes": [
             {

@@ -96,6 +96,10 @@ def draw(
         figure = Figure(figsize=size, layout=layout)
         FigureCanvasSVG(figure)
         paint(figure)
+        engine = figure.get_layout_engine()
+        if engine is not None:  # saving would draw everything once more for it
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     return _for_page(stream.getvalue(), label)
 

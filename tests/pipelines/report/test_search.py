@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipelines.report.test_page import Page, page_of
+from tests.pipelines.report.page_reader import Page, page_of
 
 # As much of a browser as the script asks for.
 BROWSER = """
@@ -60,3 +60,12 @@ def test_groups_are_found_by_their_members_and_rules(make: Any) -> None:
         [[], "0 of 3"],
         [[calm, *others], ""],
     ]
+
+
+def test_a_member_that_is_folded_away_is_found(make: Any) -> None:
+    many = ["calm", *(f"calm {number:03d}" for number in range(200))]
+    page = page_of(make(members={"calm": many}))
+    calm = " ".join(page.row("calm", "genre"))
+    assert all(member in calm for member in many)
+    assert any(tag == "details" for tag, _ in page.elements)
+    assert searched(page, [calm, "loud genre"], ["199"])["shown"] == [[[calm], "1 of 2"]]
