@@ -23,9 +23,6 @@ _EXTRA_OF = {
     **dict.fromkeys(("boto3", "s3fs"), "s3"),
 }
 
-# Libraries that speak to object stores; their errors are the network's, and of no kind of the language's own.
-_CLIENTS = frozenset({"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs"})
-
 app = typer.Typer(
     name="tracklore",
     help="Build datasets for music-and-language models without leaks, and train on them.",
@@ -86,7 +83,8 @@ def build(
         typer.Option(
             "--stall-timeout",
             metavar="SECONDS",
-            help="End when nothing is finished for so long; 1800 here, a day elsewhere.",
+            help="End when nothing is finished for so long, by workers or by a stage in the build's own process; "
+            "1800 here, a day elsewhere.",
         ),
     ] = None,
     memory_limit: Annotated[
@@ -100,9 +98,10 @@ def build(
     ] = None,
 ) -> None:
     """Build what a manifest describes, skipping what stands. Beam's own flags are passed through."""
-    # A build takes large pieces of memory and lets them go over and over. Arrow's own allocator gives each back to
-    # the system, which clears it again: a tenth of a build's time. The choice is read once, when Arrow is loaded.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    from pipelines.allocation import keep_freed_memory
+
+    if memory_limit is None:
+        keep_freed_memory()
     from pipelines import cli
 
     cli.build(
@@ -362,7 +361,10 @@ def demo(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. A user's mistake is one or two lines and an exit code, never a traceback."""
     from schemas.errors import TrackloreError
+    from schemas.interrupts import keep_interrupts
     from schemas.plain import one_line, without_secrets
+
+    keep_interrupts()
 
     def tell(text: str) -> None:
         sys.stderr.write(f"tracklore: {one_line(without_secrets(text))}\n")
@@ -374,7 +376,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        tell(told)
+        tell(told or f"the store did not answer ({type(error).__name__}); the same command goes on from here")
         sys.exit(2)
     except ImportError as error:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
@@ -384,7 +386,9 @@ def main(arguments: list[str] | None = None) -> None:
         tell(f"{error}{way_out}")
         sys.exit(2)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+        from schemas.clients import CLIENTS  # of no kind of the language's own
+
+        if type(error).__module__.partition(".")[0] not in CLIENTS:
             raise
         tell(f"the store did not do what was asked: {error}; the same command goes on from here")
         sys.exit(1)

@@ -30,6 +30,7 @@ from pipelines.task_runner import forget_other_tasks, forget_tasks
 from pipelines.videos.media import VideoMedia
 from pipelines.videos.place import VideoPlace
 from pipelines.videos.stage import VideosStage
+from pipelines.watch import watched
 from schemas.digests import digest_of
 from schemas.errors import DataError, UsageError, suggest
 from schemas.manifest import Manifest
@@ -255,7 +256,7 @@ def build(
         require_ready(request.engine, out, dry_run=dry_run)
     require_ours(out, read_receipt(out), manifest.name, request.where)
     request = replace(request, manifest=features_at(manifest, request.base))
-    with only_build(out, dry_run=dry_run):
+    with only_build(out, dry_run=dry_run, say=reporter.say):
         # Read again: the build that held the directory before may just have committed.
         found = read_receipt(out)
         stages, source = stages_of(request, reporter, dry_run=dry_run)
@@ -319,9 +320,11 @@ def _make(
         item = waiting.pop(0)
         for path in item.lost:  # what is there and is not what the receipt says would only be taken again
             context.out.remove(path)
+        context.out.require_allowed()
         expected = item.stage.expected(context, _track_count(context, planned))
         context.reporter.say(f"{item.stage.name}: {expected}")
-        result = item.stage.run(context)
+        with watched(item.stage.name, context.engine.stall_s):
+            result = item.stage.run(context)
         if item.stage.gathers:
             planned = plan(stages, context, only)
             context.receipt = _valid_part(context.receipt, planned)

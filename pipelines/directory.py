@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipelines.build_lease import LEASE_FILE, leased
 from pipelines.stage import shown
 from pipelines.tasks import WORK_FOLDER
 from schemas.errors import UsageError
@@ -53,7 +54,7 @@ def _foreign_files(out: Store) -> list[str]:
     foreign = []
     for info in out.list():
         folder = info.path.partition("/")[0]
-        if info.path == LOCK_FILE or folder == WORK_FOLDER or info.path in views:
+        if info.path in (LOCK_FILE, LEASE_FILE) or folder == WORK_FOLDER or info.path in views:
             continue
         if folder == MUSIC_FOLDER and out.exists(f"{MUSIC_FOLDER}/corpus.json"):
             continue
@@ -75,14 +76,22 @@ def _describes_a_dataset(out: Store) -> bool:
 
 
 @contextmanager
-def only_build(out: Store, *, dry_run: bool) -> Iterator[None]:
-    """Refuse to build where another build is at work; the lock goes with its process. Local stores only.
+def only_build(out: Store, *, dry_run: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """Refuse to build where another build is at work; a local lock goes with its process, a store's by and by.
+
+    Args:
+        say: tells a person what is waited for.
 
     Raises:
         UsageError: another build holds the directory, or it cannot be written.
+        DataError: another build took a store's directory over from this one, which stood still for long.
     """
-    if dry_run or not out.is_local:
+    if dry_run:
         yield
+        return
+    if not out.is_local:
+        with leased(out, say):
+            yield
         return
     path = Path(out.full(LOCK_FILE))
     made = not path.parent.exists()

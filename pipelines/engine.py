@@ -37,7 +37,13 @@ _LOOK_EVERY_S = 2.0
 # Looking at a store may take so much of the time, and no more: listing a large one is slow.
 _LOOK_SHARE = 20
 _BEAM = "apache_beam"
-_DATA_PLANE = "apache_beam.runners.worker.data_plane"
+# These modules of Beam's print tracebacks of a worker that ended.
+_TELL_OF_DEATHS = (
+    "apache_beam.runners.worker.data_plane",
+    "apache_beam.runners.portability.fn_api_runner.worker_handlers",
+)
+# What the runner itself may end in when a worker that it talks to has gone.
+_HUNG_UP_ON_US = "Channel closed prematurely"
 # As Beam calls the module that its worker processes here run, and the threads that wait for them and talk to them.
 _WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"
 _WAITING_THREAD = "run_worker"
@@ -49,6 +55,10 @@ _HANDED_IN_S = 30.0
 
 class WorkerDiedError(DataError):
     """A worker process of an engine ended before its work did."""
+
+
+# These say of themselves what is wrong.
+_TOLD = (TrackloreError, ImportError, KeyboardInterrupt)
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,11 @@ class Engine:
     def is_local(self) -> bool:
         """Whether the work is done in this process."""
         return self.runner in LOCAL_RUNNERS and not any("multi_processing" in flag for flag in self.flags)
+
+    @property
+    def has_own_workers(self) -> bool:
+        """Whether the work is done in processes that the runner starts here."""
+        return self.runner in LOCAL_RUNNERS and not self.is_local
 
     @property
     def threads(self) -> int:
@@ -170,7 +185,7 @@ def options_of(engine: Engine) -> Any:
     flags = [f"--runner={engine.runner}", "--no_save_main_session", *engine.flags]
     if not engine.is_local and not any(flag.startswith("--num_workers") for flag in engine.flags):
         flags.append(f"--num_workers={engine.workers}")
-    elif engine.runner in LOCAL_RUNNERS and not engine.is_local:
+    elif engine.has_own_workers:
         flags.append(f"--direct_num_workers={engine.workers}")
     if engine.runner in _PARALLEL and not any(flag.startswith("--parallelism") for flag in engine.flags):
         flags.append(f"--parallelism={engine.workers}")
@@ -187,6 +202,7 @@ def run(
     flags: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
     begun: Callable[[], None] = lambda: None,
+    require_allowed: Callable[[], None] = lambda: None,
 ) -> None:
     """Build a pipeline with `wire`, run it to its end, and end it when nothing has moved for `stall_s`.
 
@@ -195,6 +211,7 @@ def run(
         flags: of this run alone, behind the engine's.
         say: tells a person of a job that was submitted.
         begun: called when the engine has taken the job; what it raises changes nothing.
+        require_allowed: called again and again; what it raises ends the run.
 
     Raises:
         WorkerDiedError: a worker process ended; the engine would wait for it without end.
@@ -231,18 +248,19 @@ def run(
 
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
-    with _deaths_noticed(engine) as deaths, _ended_when_left(running, taken, engine):
+    with _deaths_noticed(engine) as died, _ended_when_left(running, taken, engine):
         thread.start()
         seen, since, looked = progress.done, time.monotonic(), time.monotonic()
         often = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
         every = often
         while thread.is_alive():
             thread.join(0.2)
-            if deaths:
+            require_allowed()
+            if died.is_set():
                 thread.join(_LAST_WORDS_S)
                 if outcome or not thread.is_alive():
                     break
-                raise WorkerDiedError(f"{label}: {deaths[0]}; build again to go on from there")
+                raise WorkerDiedError(_of_a_death(label))
             if time.monotonic() - looked > every:
                 _require_room(engine, label)
                 looked = time.monotonic()
@@ -257,13 +275,24 @@ def run(
                     f"{label}: nothing was finished for {engine.stall_s:g} s (--stall-timeout) after {seen} items, "
                     "so the run was ended; build again to go on from there"
                 )
+        if outcome and not isinstance(outcome[0], _TOLD) and _is_of_a_death(outcome[0], engine, died):
+            raise WorkerDiedError(_of_a_death(label)) from outcome[0]
     if not outcome:
         return
     error = outcome[0]
-    if isinstance(error, TrackloreError | ImportError | KeyboardInterrupt):
+    if isinstance(error, _TOLD):
         raise error
     told = f"{type(error).__name__}: {reason_of(error)}"
     raise DataError(f"{label}: {engine.runner} failed ({told}); build again to go on from there") from error
+
+
+def _of_a_death(label: str) -> str:
+    return f"{label}: a worker process ended in mid-run; build again to go on from there"
+
+
+def _is_of_a_death(error: BaseException, engine: Engine, died: threading.Event) -> bool:
+    """Whether a runner failed because a worker of its own ended; it may notice before those who wait for it do."""
+    return engine.has_own_workers and (_HUNG_UP_ON_US in str(error) or died.wait(_LAST_WORDS_S))
 
 
 @contextmanager
@@ -296,27 +325,28 @@ def _require_room(engine: Engine, label: str) -> None:
 
 
 @contextmanager
-def _deaths_noticed(engine: Engine) -> Iterator[list[str]]:
-    """What Beam's threads tell, while the block runs, of worker processes of this machine that ended before their
+def _deaths_noticed(engine: Engine) -> Iterator[threading.Event]:
+    """Set when Beam's threads tell, while the block runs, of a worker process of this machine that ended before its
     work did: Beam itself prints tracebacks and waits on. When the block raises, the other workers are ended.
     """
-    deaths: list[str] = []
-    if engine.is_local or engine.runner not in LOCAL_RUNNERS:
-        yield deaths
+    died = threading.Event()
+    if not engine.has_own_workers:
+        yield died
         return
     before = threading.excepthook
 
     def hook(told: threading.ExceptHookArgs) -> None:
         name = told.thread.name if told.thread is not None else ""
         if name == _WAITING_THREAD:
-            deaths.append("a worker process ended in mid-run")
+            died.set()
         elif name not in _TALKING_THREADS:
             before(told)
 
     threading.excepthook = hook
-    logging.getLogger(_DATA_PLANE).setLevel(logging.CRITICAL + 1)
+    for module in _TELL_OF_DEATHS:
+        logging.getLogger(module).setLevel(logging.CRITICAL + 1)
     try:
-        yield deaths
+        yield died
     except BaseException:
         silence_beam()
         end_those_that_run(_WORKER_MODULE)

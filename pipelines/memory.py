@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipelines.engine import TRACK_BYTES
+from pipelines.engine import TRACK_BYTES, Engine
 from pipelines.processes import family, memory_bytes, resident_bytes
 from schemas.errors import UsageError
 
 BUILD_BYTES = 1_500_000_000
 """What the build itself takes, and the process that decoders are forked from, before any track is decoded."""
+
+HELD_BYTES = 500_000_000
+"""Of these, for tensors that wait to be written: a shard is written track by track, and no more of it is held."""
 
 USUAL_TRACK_BYTES = 500_000_000
 LEAST_TRACK_BYTES = 250_000_000
@@ -53,6 +57,33 @@ def shared(limit: float, workers: int, track_bytes: int | None) -> Share:
         told = f"{BUILD_BYTES / 1e9:g} for the build itself, the rest for one track"
         raise UsageError(f"--memory-limit {limit / 1e9:g}: at least {least / 1e9:g} GB are needed ({told})")
     return Share(max(1, min(workers, left // wanted)), wanted)
+
+
+def tracks_held(engine: Engine, clip_bytes: int, batch: int, wanted: int, key: str) -> int:
+    """How many tracks beside the batch that is worked on may wait to be written; the shard's bytes are the same.
+
+    Args:
+        clip_bytes: of the tensors of a usual track.
+        batch: tracks that are finished together.
+        wanted: as many as that, where they have room.
+        key: of the manifest, that says how large a track's tensors are.
+
+    Raises:
+        UsageError: one batch has no room, or the tensors of one track have none where they are computed.
+    """
+    limit = engine.memory_bytes
+    if limit is None:
+        return wanted
+    room = HELD_BYTES + max(0, limit - BUILD_BYTES - engine.workers * engine.track_bytes)
+    if batch * clip_bytes > room or clip_bytes > engine.track_bytes:
+        track = math.ceil(max(engine.track_bytes, clip_bytes) / 1e8) / 10
+        least = BUILD_BYTES + track * 1e9 + max(0, batch * clip_bytes - HELD_BYTES)
+        raise UsageError(
+            f"--memory-limit {limit / 1e9:g}: {key}: the tensors of a usual track take {clip_bytes / 1e9:.2f} GB, "
+            f"{batch} at a time; at least {math.ceil(least / 1e8) / 10:g} GB are needed, "
+            f"with --workers 1 --track-memory {track:g}"
+        )
+    return min(wanted, (room - batch * clip_bytes) // max(1, clip_bytes))
 
 
 class Peak:

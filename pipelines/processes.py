@@ -60,6 +60,13 @@ def end_those_that_run(words: str) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def end_children() -> None:
+    """Kill every process that this one has started, or one of those."""
+    for pid in reversed(family()[1:]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _listed() -> Iterator[int]:
     with contextlib.suppress(OSError):
         yield from (int(name) for name in os.listdir(_PROC) if name.isdecimal())  # noqa: PTH208 - names alone

@@ -9,6 +9,7 @@ from pipelines.dataflow import flags_of, is_dataflow
 from pipelines.engine import Engine, WorkerDiedError, run
 from pipelines.progress import Reporter
 from pipelines.tasks import WORK_FOLDER, Task, TaskSet, result_of, write_specs
+from pipelines.watch import limited_elsewhere
 from schemas.errors import DataError, UsageError
 from schemas.store import Store
 
@@ -78,7 +79,18 @@ def _run_pending(tasks: TaskSet, pending: Sequence[Task], out: Store, engine: En
         def begun() -> None:
             forget_other_work(tasks, out)
 
-        run(engine, wire, progress, tasks.label, finished, flags=flags, say=reporter.say, begun=begun)
+        with limited_elsewhere():
+            run(
+                engine,
+                wire,
+                progress,
+                tasks.label,
+                finished,
+                flags=flags,
+                say=reporter.say,
+                begun=begun,
+                require_allowed=out.require_allowed,
+            )
     forget_other_work(tasks, out)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -176,11 +176,14 @@ def writing_shard(
         writer = ShardWriter(hashing, spec)
         try:
             yield writer
-        finally:
-            # Also when the block raises: Arrow would else write its footer into a file that is gone.
-            content = {"sha256": hashing.digest(), "bytes": hashing.count}
-            writer.close({**meta, "rows": writer.rows, "content": content})
-            writer.sha256, writer.bytes = hashing.digest(), hashing.count
+        except BaseException:
+            # Arrow would else write its footer into a file that is gone; why there is none tells more than this.
+            with suppress(Exception):
+                writer.close({})
+            raise
+        content = {"sha256": hashing.digest(), "bytes": hashing.count}
+        writer.close({**meta, "rows": writer.rows, "content": content})
+        writer.sha256, writer.bytes = hashing.digest(), hashing.count
 
 
 class _HashingStream(io.RawIOBase):

@@ -23,28 +23,22 @@ from typing import Any, BinaryIO, TypeVar, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.clients import LOUD, RemoteStream, failures_as_of_disks, options_of, whole_or_none
 from schemas.digests import digest_of_stream
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 
 TEMPORARY_PREFIX = "_tmp-"
 LINKED_FOLDER = "linked folder"
 T = TypeVar("T")
 R = TypeVar("R")
 _AT_ONCE = 32
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Longer than any writer waits between two parts of a file.
 _ABANDONED_S = 24 * 3600.0
 NO_FILE = "pipe, socket or device"
 _KNOWN_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3"}
-# A client's own 10 connections would let 20 ms of delay halve the rate of small reads.
-# And what it has listed it would remember, while workers elsewhere write there.
-_FRESH = {"use_listings_cache": False}
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "gs": _FRESH,
-    "gcs": _FRESH,
-    "s3": {**_FRESH, "config_kwargs": {"max_pool_connections": 64}},
-}
-# Clients that print a traceback of each request that failed; the error is raised besides, and told in one line.
-_LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
+_guards: dict[str, Callable[[], None]] = {}
+_glances: dict[str, Callable[[], None]] = {}
 
 
 @dataclass(frozen=True)
@@ -82,9 +76,9 @@ class Store:
     def _located(self) -> tuple[Any, str]:
         try:
             scheme = self.root.partition("://")[0]
-            fs, path = fsspec.core.url_to_fs(self.root, **_OPTIONS.get(scheme, {}))
-            if scheme in _LOUD:
-                logging.getLogger(_LOUD[scheme]).setLevel(logging.CRITICAL)
+            fs, path = fsspec.core.url_to_fs(self.root, **options_of(scheme))
+            if scheme in LOUD:
+                logging.getLogger(LOUD[scheme]).setLevel(logging.CRITICAL)
         except (ImportError, ValueError) as error:
             extra = _KNOWN_EXTRAS.get(scheme)
             way_out = f"install tracklore[{extra}]" if extra else "use a local path, gs://, s3:// or memory://"
@@ -184,14 +178,20 @@ class Store:
             OSError: it cannot be opened, or is a pipe or a device, which could be waited for without end.
         """
         self._require_file(relative)
-        return cast(BinaryIO, self._located[0].open(self.full(relative), "rb"))
+        return self._opened(relative)
 
     def open_random(self, relative: str) -> BinaryIO:
         """Open a file to read small parts of it: a remote one gives what is asked for, and nothing ahead."""
         self._require_file(relative)
         fs = self._located[0]
-        ahead = {} if isinstance(fs, LocalFileSystem) else {"cache_type": "none"}
-        return cast(BinaryIO, fs.open(self.full(relative), "rb", **ahead))
+        return self._opened(relative, **({} if isinstance(fs, LocalFileSystem) else {"cache_type": "none"}))
+
+    def _opened(self, relative: str, **how: Any) -> BinaryIO:
+        fs = self._located[0]
+        if isinstance(fs, LocalFileSystem):
+            return cast(BinaryIO, fs.open(self.full(relative), "rb", **how))
+        with failures_as_of_disks():
+            return cast(BinaryIO, RemoteStream(fs.open(self.full(relative), "rb", **how)))
 
     def _require_file(self, relative: str) -> None:
         path = self.local_path(relative)
@@ -235,6 +235,9 @@ class Store:
 
         Args:
             require: called when all is written; when it raises, the file is left as it was.
+
+        Raises:
+            DataError: there is no room for it: the disk, a quota or a limit on files.
         """
         fs = self._located[0]
         target = self.full(relative)
@@ -243,19 +246,24 @@ class Store:
         fs.makedirs(folder, exist_ok=True)
         local = isinstance(fs, LocalFileSystem)
         try:
-            with fs.open(temporary, "wb") as stream:
+            with whole_or_none(fs.open(temporary, "wb")) as stream:
                 yield stream
                 if local:
                     stream.flush()
                     os.fsync(stream.fileno())
             require()
+            _guards.get(self.root, _nothing)()
             if local:
                 Path(temporary).replace(target)
             else:
                 fs.mv(temporary, target)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 fs.rm(temporary)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise DataError(
+                    f"{self.root}: {os.strerror(error.errno)}; make room there, and try again"
+                ) from error
             raise
 
     def write_bytes(self, relative: str, data: bytes, require: Callable[[], None] = lambda: None) -> None:
@@ -267,8 +275,54 @@ class Store:
         """Write a whole file as UTF-8; see `writing`."""
         self.write_bytes(relative, text.encode("utf-8", "surrogatepass"), require)
 
+    def create(self, relative: str, data: bytes) -> None:
+        """Write a small file where there is none, in one request. Not every store keeps two at once apart.
+
+        Raises:
+            FileExistsError: there is one.
+            OSError, NotImplementedError, TypeError, ValueError: the store knows no such condition, or failed.
+        """
+        self._put(relative, data, mode="create")
+
+    def put(self, relative: str, data: bytes) -> None:
+        """Write a small file in one request, in place of what is there. Remote stores only: a disk's would be seen
+        half written."""
+        self._put(relative, data)
+
+    def _put(self, relative: str, data: bytes, **how: str) -> None:
+        fs, path = self._located[0], self.full(relative)
+        fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        fs.pipe_file(path, data, **how)
+
+    def read_now(self, relative: str) -> bytes:
+        """A small file as it is now, in one request.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return bytes(self._located[0].cat_file(self.full(relative)))
+
+    @contextlib.contextmanager
+    def guarded(self, guard: Callable[[], None], glance: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `guard` is called before a file of the folder gets its name or is removed by any
+        thread of this process, and what it raises is raised there.
+
+        Args:
+            glance: the same at little cost, for `require_allowed`.
+        """
+        _guards[self.root], _glances[self.root] = guard, glance
+        try:
+            yield
+        finally:
+            del _guards[self.root], _glances[self.root]
+
+    def require_allowed(self) -> None:
+        """To be called now and then by what writes nothing for long; raises what the guard would; see `guarded`."""
+        _glances.get(self.root, _nothing)()
+
     def remove(self, relative: str) -> None:
         """Delete a file if it is there."""
+        _guards.get(self.root, _nothing)()
         with contextlib.suppress(FileNotFoundError):
             self._located[0].rm(self.full(relative))
 
@@ -338,6 +392,10 @@ class Store:
         stamps = (entry.get(key) for key in ("ETag", "etag", "md5Hash", "generation", "mtime", "created"))
         stamp = next((str(value) for value in stamps if value is not None), "")
         return FileInfo(relative, int(entry.get("size") or 0), stamp)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _is_temporary(path: str) -> bool:

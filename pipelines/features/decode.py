@@ -111,8 +111,11 @@ def _read_through(stream: BinaryIO) -> None:
     """Read all of a file that no decoder was content with: to a decoder a disk that fails is a file that ends.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or could not be when the decoder did.
     """
+    failed: OSError | None = getattr(stream, "failed", None)
+    if failed is not None:
+        raise failed
     stream.seek(0)
     while stream.read(CHUNK_BYTES):
         pass

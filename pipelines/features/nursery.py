@@ -61,6 +61,8 @@ class Nursery:
                     request["name"], FeatureSection.model_validate_json(request["section"]), "feature"
                 )
                 feature.prepare()
+                # What a decoder tells its errors with: one that is out of memory could not load it.
+                import pipelines.features.decode  # noqa: F401
             except Exception as error:
                 return error_as_json(error)
             self._features[key] = feature
@@ -119,6 +121,8 @@ def decode_until_closed(channel: socket.socket, feature: Feature, media: Store) 
         try:
             clips = feature.clips(media, MediaRef(*track))
         except Exception as error:
+            # Its frames hold what was decoded so far; where memory was refused there is none to tell of it with.
+            error.__traceback__ = error.__context__ = None
             send(channel, error_as_json(error))
         else:
             rows = [[clip.track_id, clip.segment, clip.start_s] for clip in clips]

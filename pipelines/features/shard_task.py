@@ -91,7 +91,7 @@ def _computed(
         finally:
             progress.advance()
 
-    ahead = context.shared["ahead"] * context.threads
+    ahead = context.shared["ahead"]
     with ThreadPoolExecutor(context.threads) as pool:
         waiting: deque[Future[Outcome]] = deque()
         for ref in refs:

@@ -19,6 +19,7 @@ from pipelines.features.isolation import isolation, stop
 from pipelines.features.media import Media, MediaRef
 from pipelines.features.quiet import quiet_decoders
 from pipelines.features.shard_task import shard_stands
+from pipelines.memory import tracks_held
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, shown
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
@@ -69,7 +70,19 @@ class FeatureStage(Stage):
         paths = {shard_path(self._feature.name, shard_of(track, count), count) for track in tracks}
         return sorted(paths & set(entry.files))
 
+    def _ahead(self, context: BuildContext) -> int:
+        """How many tracks may wait to be written.
+
+        Raises:
+            UsageError: the limit on memory is not enough for one.
+        """
+        engine = context.engine
+        key = f"{context.where}: features.{self._feature.name}.segments"
+        wanted = engine.threads * (AHEAD_PER_THREAD if engine.memory_bytes is None else 1)
+        return tracks_held(engine, self._feature.clip_bytes(), self._feature.BATCH, wanted, key)
+
     def preflight(self, context: BuildContext) -> None:
+        self._ahead(context)
         require_visible(context.engine, self._store(context), f"{context.where}: features.{self._feature.name}")
         unknown = set(self._feature.settings.splits) - set(context.manifest.splits.ratios)
         if unknown:
@@ -121,7 +134,7 @@ class FeatureStage(Stage):
                 "section": context.manifest.features[self._feature.name].model_dump(mode="json"),
                 "media": store.root,
                 "limits": [context.engine.track_timeout_s, context.engine.track_bytes],
-                "ahead": AHEAD_PER_THREAD if context.engine.memory_bytes is None else 1,
+                "ahead": self._ahead(context),
                 # Jobs that make other shards are told by it, whatever of them is still to be made.
                 "tasks": digest_of([task.digest for task in tasks]),
             },

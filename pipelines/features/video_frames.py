@@ -42,7 +42,11 @@ class VideoFrames:
             self._container = av.open(self._stream, "r", options=OF_A_STREAM)
         except (av.FFmpegError, ValueError) as error:
             self._stream.close()
+            self._refuse_failed(error)
             raise ExcludedError(Reason.NOT_VIDEO, f"{uri}: {error}") from error
+        except OSError as error:
+            self._stream.close()
+            raise self._unread(error) from error
         video = pictures_of(self._container)
         if video is None:
             self._container.close()
@@ -95,18 +99,31 @@ class VideoFrames:
                 shown, shown_at, picture = frame, at, None
                 end = at + float((frame.duration or 0) * (frame.time_base or 0))
         except av.FFmpegError as error:
+            self._refuse_failed(error)
             where = f"{self._uri}: the decoder stopped at second {max(0.0, shown_at):.2f}: {error}"
             raise ExcludedError(Reason.DECODE_ERROR, where) from error
+        except OSError as error:
+            raise self._unread(error) from error
         # The last frame is shown until the pictures end, and a little longer than a header may round.
         while shown is not None and given < len(seconds) and seconds[given] < max(end, shown_at + 0.1) + _TIMING:
             picture = _rgb(shown) if picture is None else picture
             yield picture
             given += 1
         if given < len(seconds):
+            self._refuse_failed(None)
             wanted = f"second {float(seconds[given]):.2f} is wanted"
             raise ExcludedError(
                 Reason.TRUNCATED, f"{self._uri}: the pictures end at {max(0.0, end):.2f} s; {wanted}"
             )
+
+    def _refuse_failed(self, error: Exception | None) -> None:
+        """Refuse a file whose store failed while it was decoded: to a decoder that is a file that ends."""
+        failed: OSError | None = getattr(self._stream, "failed", None)
+        if failed is not None:
+            raise self._unread(failed) from error
+
+    def _unread(self, error: OSError) -> ExcludedError:
+        return ExcludedError(Reason.UNREADABLE, f"{self._uri}: {error.strerror or error}")
 
     def _from(self, second: float) -> Iterator[av.VideoFrame]:
         if second > _SEEK_FROM_S:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pipelines.progress import beat
+
 Hashes = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
 
@@ -100,6 +102,7 @@ def _votes(hashes: Hashes, starts: Numbers) -> npt.NDArray[np.uint64]:
     edges = np.linspace(0, 1 << 32, parts + 1).astype(np.int64)
     found = []
     for low, high in pairwise(edges.tolist()):
+        beat()
         rows = np.flatnonzero(telling & (mixed >= low) & (mixed < high))
         order = rows[np.argsort(mixed[rows], kind="stable")]
         owner = np.searchsorted(starts, order, side="right") - 1
@@ -107,7 +110,7 @@ def _votes(hashes: Hashes, starts: Numbers) -> npt.NDArray[np.uint64]:
     return np.concatenate(found)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _pairs_of_equal(
     hashes: Hashes, order: Numbers, owner: Numbers, starts: Numbers, base: int, neighbours: int
 ) -> npt.NDArray[np.uint64]:
@@ -134,7 +137,7 @@ def _pairs_of_equal(
     return keys[:count].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _alike(hashes: Hashes, starts: Numbers, one: int, other: int, a: int, b: int) -> bool:
     """Whether at most `_AROUND_ERROR` of the bits differ within `_AROUND` frames of two frames."""
     before = min(_AROUND, a - starts[one], b - starts[other])
@@ -146,7 +149,7 @@ def _alike(hashes: Hashes, starts: Numbers, one: int, other: int, a: int, b: int
     return alike
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _differing(left: np.uint32, right: np.uint32) -> int:
     """How many bits of two hashes differ."""
     x = np.uint64(left ^ right)
@@ -178,13 +181,14 @@ def _verify(
     errors, overlaps = np.ones(len(one)), np.zeros(len(one), np.int64)
     exact = shifts.copy()
     for step in (0, -1, 1):
+        beat()
         error, overlap = _errors(hashes, starts, one, other, shifts + step)
         better = error < errors
         errors[better], overlaps[better], exact[better] = error[better], overlap[better], shifts[better] + step
     return errors, overlaps, exact
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _errors(
     hashes: Hashes, starts: Numbers, one: Numbers, other: Numbers, shifts: Numbers
 ) -> tuple[npt.NDArray[np.float64], Numbers]:
@@ -206,7 +210,7 @@ def _errors(
     return errors, overlaps
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _unite(parent: Numbers, one: Numbers, other: Numbers) -> None:
     """Make `parent` say the first member of each node's component."""
     for n in range(len(one)):

@@ -34,6 +34,10 @@ class ChildError(Exception):
         self.reason = reason
 
 
+class GivenUpError(Exception):
+    """A call whose result nobody waits for any more: the build is ending."""
+
+
 class _Child:
     """One process."""
 
@@ -108,6 +112,7 @@ class Children:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
         self._busy: list[_Child] = []
+        self._given_up = False
 
     def call(self, function: str, request: Any, limit_s: float, most_bytes: int = MOST_BYTES) -> Any:
         """What `package.module:name` returns for a request; both are JSON.
@@ -117,8 +122,11 @@ class Children:
 
         Raises:
             ChildError: it took longer than `limit_s`, died, or raised.
+            GivenUpError: see `give_up`.
         """
         with self._lock:
+            if self._given_up:
+                raise GivenUpError
             alike = [child for child in self._idle if child.most_bytes == most_bytes]
             child = alike[-1] if alike else _Child(most_bytes)
             if alike:
@@ -131,6 +139,8 @@ class Children:
             with self._lock:
                 self._busy.remove(child)
             child.end()
+            if self._given_up:  # how it ended says nothing of what it was given
+                raise GivenUpError from None
             raise
         with self._lock:
             self._busy.remove(child)
@@ -146,6 +156,17 @@ class Children:
         with self._lock:
             for child in self._busy:
                 child.kill()
+
+    def give_up(self) -> None:
+        """End those that are at work, now; this call of theirs and every other one raises, until `go_on`."""
+        with self._lock:
+            self._given_up = True
+        self.stop()
+
+    def go_on(self) -> None:
+        """Take calls again."""
+        with self._lock:
+            self._given_up = False
 
     def end(self) -> None:
         """End those that wait."""

@@ -14,11 +14,13 @@ from pipelines.dataflow import is_dataflow, require_visible
 from pipelines.stage import BuildContext, Stage, StageResult, shown, written
 from pipelines.task_runner import run_tasks
 from pipelines.tasks import Task, TaskSet
+from pipelines.videos.children import CHILDREN
 from pipelines.videos.digests import digests_of_videos
 from pipelines.videos.fetch import Fetcher
 from pipelines.videos.files import VideoFiles, files_by_id
 from pipelines.videos.place import COPY, WAY_OUT, VideoPlace
 from pipelines.videos.storyboards import draw_storyboards
+from pipelines.watch import limited_elsewhere
 from schemas.digests import digest_of
 from schemas.errors import DataError, UsageError
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
@@ -122,7 +124,8 @@ class VideosStage(Stage):
     def run(self, context: BuildContext) -> StageResult:
         out, section = context.out, self._place.section
         if self._fetcher is not None:
-            self._fetcher.fetch(_ids(out), context.reporter)
+            with limited_elsewhere():
+                self._fetcher.fetch(_ids(out), context.reporter)
         found = self._found(context)
         if not found.files:
             raise DataError(f"videos: none of {len(found.missing)} is there; {_first(found.missing)}")
@@ -236,7 +239,13 @@ class VideosStage(Stage):
         shared = {"root": self._store.root, "request": self._request(), **allowed}
         work = TaskSet(self.name, "pipelines.videos.examine_task:examine_videos", tasks, shared)
         seen: dict[str, Any] = {}
-        for result in run_tasks(work, context.out, context.engine, context.reporter).values():
+        CHILDREN.go_on()
+        try:
+            results = run_tasks(work, context.out, context.engine, context.reporter)
+        except BaseException:
+            CHILDREN.give_up()  # else this process would wait for them before it could end
+            raise
+        for result in results.values():
             seen.update(dict(result["videos"]))
         return sorted(
             [*rows, *({**seen[row["track_id"]], **row} for row in fresh)], key=lambda row: row["track_id"]

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.progress import beat
 from pipelines.videos.at_hand import NotAtHandError, at_hand
 from pipelines.videos.children import CHILDREN, ChildError
 from schemas.digests import stable_hash
@@ -26,6 +27,7 @@ def draw_storyboards(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[di
     """
     boards: list[dict[str, Any]] = []
     for row in chosen(rows):
+        beat()
         end = row["video_s"] or row["duration_s"]
         seconds = [round(end * (n + 0.5) / FRAMES, 3) for n in range(FRAMES)]
         try:

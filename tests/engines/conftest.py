@@ -15,6 +15,7 @@ import pytest
 from tests.engines.corpus import write
 from tests.engines.services import JOB_SERVER_JAR, LOGS, PRISM, WORKER_PYTHON
 from tests.faults.builds import Ended, Started, ended, receipt_of, require_finished
+from tests.faults.tally import is_whole
 
 BUILD_S = 600.0
 _rows: list[dict[str, Any]] = []
@@ -148,11 +149,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the table and write it down."""
+    """Print the table and, of a whole run, write it down."""
     if not _rows:
         return
     found = {"beam": apache_beam.__version__, "runs": _rows}
-    (config.rootpath / "engines.json").write_text(json.dumps(found, indent=1) + "\n")
+    if is_whole(config, Path(__file__).parent):
+        (config.rootpath / "engines.json").write_text(json.dumps(found, indent=1) + "\n")
     terminalreporter.write_sep("=", "engines")
     for line in table(_rows):
         terminalreporter.write_line(line)

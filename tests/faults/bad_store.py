@@ -5,8 +5,12 @@ Prints its port. Its words are the port behind it and the kind of fault:
 - `errors`: every fifth request is answered with a 500 or a 503 (SlowDown);
 - `cut uploads`: of every fourth upload half is taken, and the connection closed;
 - `cut answers`: of every fifth download half is sent, and the connection closed;
-- `slow`: answers come 4 kB at a time;
+- `cut parts`: no part but the first of the first upload in parts is ever taken, each answered with a 500; of the
+  others every second part is taken half, and the connection closed;
+- `slow`: of every third answer the first 600 kB come at 200 kB/s, all else at 4 MB/s;
 - `timeouts`: every twentieth request is held for 3 seconds and then dropped without an answer;
+- `no answers`: the first upload is done and its answer never sent, and the sixtieth request is not even passed on:
+  each is held until the client hangs up;
 - `late lists`: listings lack what was written within the last 2 seconds.
 
 GET /-/counts tells how many faults there were.
@@ -14,6 +18,7 @@ GET /-/counts tells how many faults there were.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import re
@@ -24,8 +29,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-LATE_S, HELD_S = 2.0, 3.0
+LATE_S, HELD_S, HELD_AT_MOST_S = 2.0, 3.0, 600.0
+SLOWLY, SLOW_BYTES = 200_000, 600_000
 _CONTENTS = re.compile(rb"<Contents>.*?<Key>(.*?)</Key>.*?</Contents>", re.DOTALL)
+_PART = re.compile(r"[?&]partNumber=(\d+)&uploadId=([^&]+)")
 _ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>planted</Message>'
     "<RequestId>1</RequestId></Error>"
@@ -41,11 +48,36 @@ class Proxy:
         self.numbers = itertools.count(1)
         self.faults = 0
         self.written: dict[str, float] = {}
+        self.uploads: list[str] = []
 
     def turn(self, every: int) -> bool:
         """Whether it is this request's turn to fail."""
         with self.lock:
             found = next(self.numbers) % every == 0
+            self.faults += found
+        return found
+
+    def nth(self, number: int) -> bool:
+        """Whether it is this very request's turn to fail."""
+        with self.lock:
+            found = next(self.numbers) == number
+            self.faults += found
+        return found
+
+    def first_upload(self) -> bool:
+        """Whether there was none before."""
+        with self.lock:
+            found = not self.uploads
+            self.uploads.append("")
+            self.faults += found
+        return found
+
+    def refuses(self, upload: str, part: int) -> bool:
+        """Whether a part of that upload is never taken."""
+        with self.lock:
+            if upload not in self.uploads:
+                self.uploads.append(upload)
+            found = upload == self.uploads[0] and part > 1
             self.faults += found
         return found
 
@@ -79,9 +111,18 @@ def handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def _pass_on(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            if self.headers.get("Expect", "").lower() == "100-continue":
-                self.send_response_only(100)
-                self.end_headers()
+            part = _PART.search(self.path)
+            if proxy.kind == "cut parts" and part is not None:
+                number, upload = part.groups()
+                if proxy.refuses(upload, int(number)):
+                    self.rfile.read(length)
+                    told = _ERROR.format(code="InternalError").encode()
+                    self._answer(500, [("Content-Type", "application/xml")], told)
+                    return
+                if upload != proxy.uploads[0] and proxy.turn(2):
+                    self.rfile.read(length // 2)
+                    self._drop()
+                    return
             if proxy.kind == "cut uploads" and self.command == "PUT" and length > 1 and proxy.turn(4):
                 self.rfile.read(length // 2)
                 self._drop()
@@ -95,6 +136,9 @@ def handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                 time.sleep(HELD_S)
                 self._drop()
                 return
+            if proxy.kind == "no answers" and proxy.nth(60):
+                self._hold()
+                return
             connection = http.client.HTTPConnection("127.0.0.1", proxy.behind, timeout=60)
             headers = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
             connection.request(self.command, self.path, body or None, headers)
@@ -104,6 +148,9 @@ def handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if self.command in ("PUT", "POST"):
                 with proxy.lock:
                     proxy.written[unquote(self.path.partition("?")[0])] = time.monotonic()
+                if proxy.kind == "no answers" and self.command == "PUT" and proxy.first_upload():
+                    self._hold()
+                    return
             if proxy.kind == "late lists" and "list-type=2" in self.path:
                 content = self._without_new(content)
             kept = [
@@ -139,6 +186,12 @@ def handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             self.rfile.readline()
             return b"".join(parts)
 
+        def _hold(self) -> None:
+            self.connection.settimeout(HELD_AT_MOST_S)
+            with contextlib.suppress(OSError):
+                self.connection.recv(1)
+            self._drop()
+
         def _drop(self) -> None:
             self.close_connection = True
 
@@ -157,11 +210,10 @@ def handler_of(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(body[: len(body) // 2])
                     self._drop()
                 elif proxy.kind == "slow":
-                    with proxy.lock:
-                        proxy.faults += 1
+                    slowly = SLOW_BYTES if len(body) > 1000 and proxy.turn(3) else 0
                     for start in range(0, len(body), 4096):
                         self.wfile.write(body[start : start + 4096])
-                        time.sleep(0.001)
+                        time.sleep(4096 / SLOWLY if start < slowly else 0.001)
                 else:
                     self.wfile.write(body)
             except OSError:

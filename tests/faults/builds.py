@@ -199,6 +199,51 @@ def ended(one: Started) -> None:
             continue
 
 
+_PLANTED = """
+import importlib.machinery, os, sys, time
+
+MODULE, NAME, HOW = os.environ["PLANT"].split(":")
+
+def hang(*arguments, **named):
+    print("planted", file=sys.stderr, flush=True)
+    if HOW == "waits":
+        while True:
+            time.sleep(60)
+    while True:  # deaf to an interrupt
+        try:
+            while True:
+                pass
+        except BaseException:
+            continue
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != MODULE:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        run = spec.loader.exec_module
+        def exec_module(module):
+            run(module)
+            setattr(module, NAME, hang)
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def hanging(folder: Path, place: str, how: str) -> dict[str, str]:
+    """The environment of a command in which a function hangs.
+
+    Args:
+        place: the function, as `module:name`.
+        how: `waits`, or `works` without end and hears no interrupt.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(_PLANTED)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PLANT": f"{place}:{how}"}
+
+
 def receipt_of(data: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((data / "receipt.json").read_bytes())
     return found
@@ -241,3 +286,14 @@ def files_of(data: Path) -> list[str]:
     """Every file of a dataset, hidden and temporary ones too, but for the music that was played into it."""
     found = [path.relative_to(data) for path in data.rglob("*") if path.is_file() or path.is_symlink()]
     return [str(path) for path in found if path.parts[0] != "music" or path.name.startswith(TEMPORARY)]
+
+
+def videos_build(videos: Path) -> Callable[[Path], list[str]]:
+    """The command that looks through the videos of the fixture of that name, for a dataset directory."""
+    settings = (f"source.path={videos / 'lists'}", f"videos.local={videos / 'files'}")
+
+    def words(out: Path) -> list[str]:
+        only = ("--only", "tags,splits", "--workers", "2")
+        return words_of(out, *only, manifest="music_videos", settings=settings)
+
+    return words

@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -21,8 +22,6 @@ _T = TypeVar("_T")
 
 SHARE = float(os.environ.get("FAULTS") or 10) / 100
 """How much of the suite is run: all of it with FAULTS=100."""
-
-WHOLE = pytest.mark.skipif(SHARE < 0.5, reason="it takes long; FAULTS=50 or more runs it")
 
 OUTCOMES = ("recovered", "refused", "wrong")
 
@@ -95,6 +94,19 @@ class Faults:
             if fault.outcome == "wrong"
         ]
         assert not wrong, f"{len(wrong)} of {len(self.planted)} wrong:\n" + "\n".join(wrong)
+
+
+def is_whole(config: pytest.Config, folder: Path) -> bool:
+    """Whether a run was asked for all tests of a folder, and for no choice among them."""
+    option = config.option
+    chosen = option.keyword or option.markexpr or option.deselect or option.lf or option.maxfail == 1
+    ignored = [Path(path).resolve() for path in [*(option.ignore or []), *(option.ignore_glob or [])]]
+    if chosen or any(path.is_relative_to(folder) for path in ignored):
+        return False
+    asked = [Path(config.invocation_params.dir, str(word).partition("::")[0]).resolve() for word in config.args]
+    return any(
+        "::" not in str(word) and folder.is_relative_to(path) for word, path in zip(config.args, asked, strict=True)
+    )
 
 
 def counted(rows: Iterable[dict[str, str]], not_run: dict[str, str]) -> dict[str, Any]:

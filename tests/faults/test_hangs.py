@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.faults.builds import Started, require_finished, require_true_receipt, words_of
-from tests.faults.tally import WHOLE, Faults, share_of, some_of
+from tests.faults.builds import Started, hanging, require_finished, require_true_receipt, videos_build, words_of
+from tests.faults.tally import Faults, share_of, some_of
 from tests.faults.test_storage import clear
 
 Command = Callable[..., Any]
@@ -62,6 +62,64 @@ def test_a_worker_that_hangs(
         fault.recovered()
 
 
+# What the build's own process does: (module:name of a function that hangs, the stage that calls it).
+OWN = {
+    "recordings": "pipelines.recordings.match:match",
+    "splits": "pipelines.splits.solver:_search",
+    "source": "pipelines.sources.stage:unite_artists",
+    "tags": "pipelines.tags.stage:grouped_tags",
+    "features.ttmr": "pipelines.features.stage:shard_of",
+}
+STALL_S = 5
+
+
+@pytest.mark.parametrize(("stage", "how"), some_of([(stage, how) for how in ("waits", "works") for stage in OWN]))
+def test_the_build_itself_hangs(
+    faults: Faults, start: Start, command: Command, reference: Path, tmp_path: Path, stage: str, how: str
+) -> None:
+    data = tmp_path / "data"
+    with faults.plant("build hangs", f"in {stage}, and {how}") as fault:
+        environment = hanging(tmp_path / "plant", OWN[stage], how)
+        one = start("", words=[*words(data, reference), "--stall-timeout", str(STALL_S)], environment=environment)
+        one.reach("planted")
+        began = time.monotonic()
+        ran = one.end(STALL_S + BESIDE_S)
+        last = clear(ran)
+        assert ran.code == 1
+        assert last.startswith(f"tracklore: {stage}: nothing was finished for {STALL_S} s (--stall-timeout)"), last
+        assert "build again" in last
+        fault.what += f" ended within {time.monotonic() - began:.0f} s"
+        one.gone()
+        require_true_receipt(data)
+        assert command(*words(data, reference)).code == 0
+        require_finished(data, reference)
+        fault.recovered()
+
+
+def test_a_video_that_hangs(
+    faults: Faults,
+    start: Start,
+    command: Command,
+    tmp_path: Path,
+    videos: Path,
+) -> None:
+    data, given = tmp_path / "data", videos_build(videos)
+    with faults.plant("decoder hangs", "in videos:") as fault:
+        one = start("", words=[*given(data), "--stall-timeout", str(LIMIT_S)])
+        one.reach("videos:")
+        assert one.wait_for(lambda: one.family("pipelines.videos.child")), one.err
+        for process in one.family("pipelines.videos.child"):
+            process.suspend()
+        ran = one.end(LIMIT_S + BESIDE_S)
+        assert f"videos: nothing was finished for {LIMIT_S} s (--stall-timeout)" in clear(ran)
+        one.gone()
+        require_true_receipt(data)
+        assert command(*given(data)).code == 0
+        assert command(*given(tmp_path / "whole")).code == 0
+        require_finished(data, tmp_path / "whole")
+        fault.recovered()
+
+
 @pytest.mark.parametrize("number", range(share_of(10)))
 def test_a_decoder_that_hangs(faults: Faults, start: Start, reference: Path, tmp_path: Path, number: int) -> None:
     with faults.plant("decoder hangs", f"{number}") as fault:
@@ -83,7 +141,6 @@ def test_a_decoder_that_hangs(faults: Faults, start: Start, reference: Path, tmp
         fault.recovered()
 
 
-@WHOLE
 def test_the_process_that_decoders_come_from_hangs(
     faults: Faults, start: Start, reference: Path, tmp_path: Path
 ) -> None:
@@ -102,7 +159,6 @@ def test_the_process_that_decoders_come_from_hangs(
         fault.recovered()
 
 
-@WHOLE
 def test_a_worker_that_dies_again_and_again(
     faults: Faults, start: Start, command: Command, reference: Path, tmp_path: Path
 ) -> None:

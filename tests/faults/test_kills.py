@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.faults.builds import Started, require_finished, require_true_receipt, words_of
+from tests.faults.builds import Started, require_finished, require_true_receipt, videos_build, words_of
 from tests.faults.tally import Fault, Faults, some_of
 
 VICTIMS = ("decoder", "worker", "nursery", "decoder")
@@ -67,7 +67,7 @@ def come_to(one: Started, stage: str, seconds: float) -> bool:
     return not one.wait_for(lambda: time.monotonic() >= until, seconds + 1) or one.running()
 
 
-@pytest.mark.parametrize("number", some_of(range(30)))
+@pytest.mark.parametrize("number", some_of(range(32)))
 def test_a_build_that_is_killed_twice_goes_on(
     faults: Faults, start: Start, command: Command, reference: Path, course: Course, tmp_path: Path, number: int
 ) -> None:
@@ -96,7 +96,7 @@ def test_a_build_that_is_killed_twice_goes_on(
             end_of(fault, hit=hit)
 
 
-@pytest.mark.parametrize("number", some_of(range(40)))
+@pytest.mark.parametrize("number", some_of(range(44)))
 def test_a_build_outlives_the_processes_that_it_started(
     faults: Faults, start: Start, reference: Path, tmp_path: Path, number: int
 ) -> None:
@@ -160,34 +160,3 @@ def test_killed_while_videos_are_looked_through(
             assert command(*words(data)).code == 0
             require_finished(data, tmp_path / "whole")
             end_of(fault, hit=hit)
-
-
-def videos_build(videos: Path) -> Callable[[Path], list[str]]:
-    settings = (f"source.path={videos / 'lists'}", f"videos.local={videos / 'files'}")
-
-    def words(out: Path) -> list[str]:
-        only = ("--only", "tags,splits", "--workers", "2")
-        return words_of(out, *only, manifest="music_videos", settings=settings)
-
-    return words
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four small generated videos, and lists of their ids."""
-    from pipelines.synthesis.videos import encode_video, plan_video
-
-    folder = tmp_path_factory.mktemp("videos")
-    (folder / "lists").mkdir()
-    (folder / "files").mkdir()
-    lines: list[str] = []
-    for number in range(4):
-        track = f"-a{number:07d}_Z"
-        encode_video(
-            plan_video("music_video", number, 36.0, 12, (160, 90)),
-            folder / f"files/{track}.mp4",
-            sound_codec="flac",
-        )
-        lines += ["", f"# new artist:\tArtist {number}\t{number:022d}", "", track]
-    (folder / "lists/youtube_video_ids_00_206947.txt").write_text("\n".join(lines) + "\n", "utf-8")
-    return folder

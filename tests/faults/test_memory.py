@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.memory import BUILD_BYTES, LEAST_TRACK_BYTES, shared
+from pipelines.engine import Engine
+from pipelines.memory import BUILD_BYTES, HELD_BYTES, LEAST_TRACK_BYTES, shared, tracks_held
 from schemas.errors import UsageError
 from tests.faults.builds import Started, require_finished, words_of
 from tests.faults.tally import Faults
@@ -46,6 +47,61 @@ def test_a_limit_below_the_least_is_refused(
         ran = command("build", "demo", "--out", tmp_path / "out", "--memory-limit", *words)
         assert ran.code == 2 and "--memory-limit" in ran.err and least in ran.err, ran.err
         assert not (tmp_path / "out").exists()
+        fault.refused()
+
+
+@given(
+    st.integers(2, 40).map(lambda tenths: BUILD_BYTES + tenths * GB // 10),
+    st.integers(1, 16),
+    st.integers(0, 2 * GB),
+    st.integers(1, 8),
+    st.integers(1, 32),
+)
+def test_no_more_tracks_wait_than_have_room(
+    limit: int, workers: int, clip_bytes: int, batch: int, wanted: int
+) -> None:
+    try:
+        share = shared(limit, workers, None)
+    except UsageError:
+        return
+    engine = Engine(workers=share.workers, track_bytes=share.track_bytes, memory_bytes=limit)
+    spare = limit - BUILD_BYTES - share.workers * share.track_bytes
+    try:
+        held = tracks_held(engine, clip_bytes, batch, wanted, "features.a.segments")
+    except UsageError as error:
+        assert "features.a.segments" in str(error)
+        assert clip_bytes > share.track_bytes or batch * clip_bytes > HELD_BYTES + spare
+        # What it asks for is enough.
+        told = re.search(r"at least ([0-9.]+) GB .* --track-memory ([0-9.]+)$", str(error))
+        assert told is not None, error
+        enough, track = round(float(told[1]) * GB), round(float(told[2]) * GB)
+        given = Engine(workers=shared(enough, 1, track).workers, track_bytes=track, memory_bytes=enough)
+        assert tracks_held(given, clip_bytes, batch, wanted, "") >= 0
+        return
+    assert 0 <= held <= wanted
+    assert (held + batch) * clip_bytes <= HELD_BYTES + spare
+    assert held == wanted or (held + 1 + batch) * clip_bytes > HELD_BYTES + spare
+    assert tracks_held(Engine(), clip_bytes, batch, wanted, "") == wanted
+
+
+LARGE = (
+    "features={big: {kind: log_mel, preset: custom, segments: {}, "
+    "mel: {rate: 16000, n_fft: 4096, hop: HOP, mels: 1024}}}"
+)
+
+
+def test_tensors_that_have_no_room_are_refused(
+    faults: Faults, command: Command, reference: Path, tmp_path: Path
+) -> None:
+    with faults.plant("memory limit", "for tensors of half a GB") as fault:
+        more = (f"--set=source.path={reference / 'music'}", "--memory-limit", "2.2", "--workers", "2")
+        given = words_of(tmp_path / "out", "--set", LARGE.replace("HOP", "10"), *more)
+        ran = command(*given)
+        assert ran.code == 2, (ran.code, ran.err[-2000:])
+        last = ran.err.strip().splitlines()[-1]
+        assert "--memory-limit 2.2" in last and "features.big.segments" in last, last
+        assert re.search(r"at least [0-9.]+ GB are needed", last), last
+        assert not (tmp_path / "out/receipt.json").exists()
         fault.refused()
 
 

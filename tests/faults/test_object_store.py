@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import random
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +18,14 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 
 from tests.faults.builds import Started, words_of
-from tests.faults.tally import Faults, some_of
+from tests.faults.tally import Faults, share_of, some_of
 
 SERVER = Path(__file__).parents[1] / "object_server.py"
 PROXY = Path(__file__).parent / "bad_store.py"
-KINDS = ("errors", "cut uploads", "cut answers", "late lists", "slow", "timeouts")
+KINDS = ("errors", "cut uploads", "cut answers", "late lists", "slow", "timeouts", "no answers", "cut parts")
+# As small as parts may be: the shard of spectrograms is 14 MB.
+PARTS = {"FSSPEC_S3": json.dumps({"default_block_size": 5 << 20, "fixed_upload_size": True})}
+LEASE = ".lease"
 Start = Callable[..., Started]
 
 
@@ -76,7 +83,8 @@ def test_a_store_that_fails(
     name = kind.replace(" ", "-")
     with serving(PROXY, str(store), kind) as port, faults.plant(f"object store: {kind}", "a build") as fault:
         words = words_of(f"{bucket}/{name}", f"--set=source.path={bucket}/played", "--workers", "2")
-        one = start("", words=words, environment=keys(port))
+        environment = {**keys(port), **(PARTS if kind == "cut parts" else {})}
+        one = start("", words=words, environment=environment)
         ran = one.end(600)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/counts", timeout=10) as answer:
             count = int(answer.read())
@@ -84,11 +92,15 @@ def test_a_store_that_fails(
         fault.what = f"a build that met {count}"
         failed = ran.code
         if failed:
-            assert "Traceback" not in ran.err, ran.err[-3000:]
-            again = start("", words=words, environment=keys(port)).end(600)
+            assert ran.err.strip().splitlines()[-1].startswith("tracklore: "), ran.err[-2000:]
+            require_no_half_shard(store, name, reference)
+            again = start("", words=words, environment=environment).end(600)
             assert again.code == 0, again.err[-2000:]
+            assert "another build" not in again.err, again.err
+        assert failed or kind != "cut parts", "a part that is never taken was not missed"
         require_equal(store, name, reference)
         assert "Traceback" not in ran.err, ran.err[-3000:]
+        assert "another build" not in ran.err, ran.err
         fault.recovered()
 
 
@@ -101,15 +113,115 @@ def require_equal(store: int, name: str, reference: Path) -> None:
     s3 = client(store)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="music", Prefix=f"{name}/")
     found = {item["Key"].removeprefix(f"{name}/") for page in pages for item in page.get("Contents", [])}
+    assert LEASE not in found
     wanted = {str(path.relative_to(reference)) for path in reference.rglob("*") if path.is_file()}
     wanted = {path for path in wanted if not path.startswith("music/")}
     assert found == wanted, found ^ wanted
     for path in sorted(wanted):
         body = s3.get_object(Bucket="music", Key=f"{name}/{path}")["Body"].read()
         assert body == (reference / path).read_bytes(), path
+    require_uploads_ended(s3, name)
+
+
+def require_no_half_shard(store: int, name: str, reference: Path) -> None:
+    """Require of a build that failed that each shard is as it is to be, or is not there; and no part of one.
+
+    Raises:
+        AssertionError: one is another, or was left in parts.
+    """
+    s3 = client(store)
+    found = s3.list_objects_v2(Bucket="music", Prefix=f"{name}/features/").get("Contents", [])
+    for path in (item["Key"].removeprefix(f"{name}/") for item in found):
+        body = s3.get_object(Bucket="music", Key=f"{name}/{path}")["Body"].read()
+        assert body == (reference / path).read_bytes(), path
+    require_uploads_ended(s3, name)
+
+
+def require_uploads_ended(s3: Any, name: str) -> None:
+    """Require that no upload in parts is left open below a dataset.
+
+    Raises:
+        AssertionError: one is.
+    """
     uploads = s3.list_multipart_uploads(Bucket="music").get("Uploads", [])
     left = [item["Key"] for item in uploads if item["Key"].startswith(f"{name}/")]
     assert not left, f"uploads that nobody ended: {left}"
+
+
+def held(store: int, name: str) -> bool:
+    """Whether a build holds the directory."""
+    found = client(store).list_objects_v2(Bucket="music", Prefix=f"{name}/{LEASE}")
+    return bool(found["KeyCount"])
+
+
+BUSY = "another build is at work here; wait for it to end"
+WATCHED = "another build may be at work here; waiting 20 s to see"
+
+
+@pytest.mark.parametrize("number", range(share_of(6)))
+def test_two_builds_into_one_directory(
+    faults: Faults, start: Start, reference: Path, store: int, bucket: str, number: int
+) -> None:
+    name = f"two-{number}"
+    later = random.Random(name).uniform(0, 8) if number % 2 else 0.0
+    words = words_of(f"{bucket}/{name}", f"--set=source.path={bucket}/played", "--workers", "2")
+    with faults.plant("object store: two builds", f"the second {later:.1f} s behind") as fault:
+        first = start("", words=words, environment=keys(store))
+        time.sleep(later)
+        second = start("", words=words, environment=keys(store))
+        first.wait_for(lambda: not second.running())
+        ends = sorted((first.end(), second.end()), key=lambda ran: ran.code)
+        assert [ran.code for ran in ends] == [0, 2], [ran.err[-1000:] for ran in ends]
+        assert ends[1].err.strip().splitlines()[-1] == f"tracklore: {bucket}/{name}: {BUSY}", ends[1].err
+        assert "another build" not in ends[0].err and "Traceback" not in ends[0].err + ends[1].err
+        require_equal(store, name, reference)
+        fault.refused()
+
+
+def test_a_killed_build_in_a_store_is_gone_on_with(
+    faults: Faults, start: Start, reference: Path, store: int, bucket: str
+) -> None:
+    for stage in ("features.ttmr:", "tags:", "source:")[: share_of(10)]:
+        name = f"killed-{stage.rstrip(':')}"
+        words = words_of(f"{bucket}/{name}", f"--set=source.path={bucket}/played", "--workers", "2")
+        with faults.plant("object store: killed build", f"in {stage}") as fault:
+            one = start("", words=words, environment=keys(store))
+            one.reach(stage)
+            one.kill()
+            one.gone()
+            assert held(store, name)
+            require_no_half_shard(store, name, reference)
+            again = start("", words=words, environment=keys(store)).end()
+            assert again.code == 0, again.err[-2000:]
+            assert f"{bucket}/{name}: {WATCHED}" in again.err.splitlines(), again.err
+            require_equal(store, name, reference)
+            fault.recovered()
+
+
+def test_a_build_that_was_stopped_loses_its_directory(
+    faults: Faults, start: Start, reference: Path, store: int, bucket: str
+) -> None:
+    for goes_on in ("while the other is at work", "when the other has ended")[: share_of(2)]:
+        name = f"stopped-{goes_on.partition(' ')[0]}"
+        words = words_of(f"{bucket}/{name}", f"--set=source.path={bucket}/played", "--workers", "2")
+        with faults.plant("object store: stopped build", goes_on) as fault:
+            first = start("", words=words, environment=keys(store))
+            first.reach("features.ttmr:")
+            for process in first.family():
+                process.send_signal(signal.SIGSTOP)
+            second = start("", words=words, environment=keys(store))
+            if goes_on.startswith("while"):
+                second.reach("features.")
+            else:
+                assert second.end().code == 0, second.err
+            for process in first.family():
+                process.send_signal(signal.SIGCONT)
+            lost, kept = first.end(60), second.end()
+            assert (lost.code, kept.code) == (1, 0), (lost.err[-2000:], kept.err[-2000:])
+            assert "Traceback" not in lost.err, lost.err[-3000:]
+            assert f"{LEASE} is not this build's any more" in lost.err.strip().splitlines()[-1], lost.err
+            require_equal(store, name, reference)
+            fault.refused()
 
 
 def test_a_store_that_lets_nobody_in(faults: Faults, start: Start, store: int, bucket: str) -> None:

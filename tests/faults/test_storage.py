@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +20,16 @@ from schemas.errors import DataError
 from schemas.receipt import require_receipt
 from schemas.shards import read_shard_index
 from schemas.store import Store
-from tests.faults.builds import Ended, Started, digest, files_of, require_finished, require_true_receipt, words_of
+from tests.faults.builds import (
+    ROOT,
+    Ended,
+    Started,
+    digest,
+    files_of,
+    require_finished,
+    require_true_receipt,
+    words_of,
+)
 from tests.faults.tally import Faults, share_of
 
 Command = Callable[..., Any]
@@ -184,6 +195,126 @@ def test_two_builds_into_one_directory(
                 assert "another build is at work" in clear(ran)
         require_finished(data, reference)
         fault.recovered()
+
+
+# Every process of the build gets it, at once or when it is so many seconds old.
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+static int (*true_clock)(clockid_t, struct timespec *);
+static double late = 0, began = 0;
+static long back = 0;
+
+__attribute__((constructor)) static void begin(void) {
+    struct timespec now;
+    true_clock = dlsym(RTLD_NEXT, "clock_gettime");
+    true_clock(CLOCK_MONOTONIC, &now);
+    began = now.tv_sec + 1e-9 * now.tv_nsec;
+    if (getenv("CLOCK_BACK")) back = atol(getenv("CLOCK_BACK"));
+    if (getenv("CLOCK_LATE")) late = atof(getenv("CLOCK_LATE"));
+}
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    struct timespec now;
+    if (!true_clock) begin();
+    int found = true_clock(clock, at);
+    true_clock(CLOCK_MONOTONIC, &now);
+    if (clock == CLOCK_REALTIME && now.tv_sec + 1e-9 * now.tv_nsec - began >= late) at->tv_sec -= back;
+    return found;
+}
+int gettimeofday(struct timeval *at, void *zone) {
+    struct timespec now;
+    int found = clock_gettime(CLOCK_REALTIME, &now);
+    at->tv_sec = now.tv_sec;
+    at->tv_usec = now.tv_nsec / 1000;
+    return found;
+}
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+YEAR_S = 365 * 86_400
+
+
+def test_a_build_whose_clock_is_set_back(
+    faults: Faults, start: Start, command: Command, reference: Path, tmp_path: Path
+) -> None:
+    """For all of its processes, and no other; files get their times from the system, which keeps the right one."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no compiler is here to make a clock with")
+    (tmp_path / "clock.c").write_text(CLOCK)
+    clock = tmp_path / "clock.so"
+    made = [compiler, "-shared", "-fPIC", "-O1", "-o", str(clock), str(tmp_path / "clock.c"), "-ldl"]
+    subprocess.run(made, check=True)
+    for number, late in enumerate((0.0, 6.0, 3.0)[: share_of(15)]):
+        with faults.plant("clock set back", f"a year, {late:.0f} s after each process began") as fault:
+            environment = {"LD_PRELOAD": str(clock), "CLOCK_LATE": str(late), "CLOCK_BACK": str(YEAR_S)}
+            told = [sys.executable, "-c", f"import time; time.sleep({late}); print(time.time())"]
+            read = subprocess.run(told, env={**os.environ, **environment}, capture_output=True, check=True).stdout
+            assert abs(time.time() - float(read) - YEAR_S) < 60, "it was not set back"
+            data = tmp_path / f"data-{number}"
+            one = start("", words=words(data, reference), environment=environment)
+            ran = one.end()
+            assert ran.code == 0, ran.err
+            require_finished(data, reference)
+            # By the right clock what stands is of the future or of the past, and stands.
+            ran = command(*words(data, reference, "--check"))
+            assert ran.code == 0 and "nothing to do" in ran.out, ran.err
+            require_finished(data, reference)
+            fault.recovered()
+
+
+# Files of the dataset are opened by Python, and written by it, whoever makes their bytes.
+QUOTA = """
+import builtins, errno, io, os
+true, most = builtins.open, int(os.environ["QUOTA"])
+written = 0
+class Counted(io.FileIO):
+    def write(self, data):
+        global written
+        written += memoryview(data).nbytes
+        if written > most:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return super().write(data)
+def opened(file, mode="r", *arguments, **named):
+    if "w" in mode and "b" in mode and str(file).startswith(os.environ["QUOTA_BELOW"]):
+        return io.BufferedWriter(Counted(file, "w"))
+    return true(file, mode, *arguments, **named)
+builtins.open = opened
+"""
+
+
+def test_a_quota_that_is_used_up(
+    faults: Faults, start: Start, command: Command, reference: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "quota").mkdir()
+    (tmp_path / "quota/sitecustomize.py").write_text(QUOTA)
+    total = sum((reference / path).stat().st_size for path in files_of(reference))
+    for number, part in enumerate((50, 5, 20, 80, 95)[: share_of(20)]):
+        with faults.plant("quota", f"{part} % of what is needed") as fault:
+            data = tmp_path / f"data-{number}"
+            environment = {
+                "PYTHONPATH": f"{tmp_path / 'quota'}:{ROOT}",
+                "QUOTA": str(total * part // 100),
+                "QUOTA_BELOW": str(data),
+            }
+            ran = start("", words=words(data, reference), environment=environment).end()
+            last = clear(ran)
+            assert ran.code == 1, (ran.code, last)
+            assert os.strerror(errno.EDQUOT) in last and str(data) in last, last
+            require_true_receipt(data)
+            assert not [path for path in files_of(data) if "_tmp-" in path], "half a file was left"
+            assert command(*words(data, reference)).code == 0
+            require_finished(data, reference)
+            fault.recovered()
 
 
 def test_clocks_that_went_back(

@@ -10,6 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner
 
 from pipelines.engine import Engine, check_flags, check_runner, run
@@ -201,8 +202,12 @@ class SlowToTake(PipelineRunner):  # type: ignore[misc]
 
 def test_a_job_that_is_handed_in_when_its_build_is_interrupted_is_cancelled_too(tmp_path: Path) -> None:
     _jobs.clear()
-    with pytest.raises(KeyboardInterrupt):
-        run_tasks(work("hang"), Store(str(tmp_path)), Engine(f"{__name__}.SlowToTake"), quiet())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_tasks(work("hang"), Store(str(tmp_path)), Engine(f"{__name__}.SlowToTake"), quiet())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [job.cancelled.is_set() for job in _jobs] == [True]
 
 
@@ -270,6 +275,57 @@ def test_a_worker_that_ends_when_its_stage_is_over_leaves_nothing(tmp_path: Path
     store, tasks = Store(str(tmp_path)), work("end_the_stage", 1)
     run_one(write_specs(tasks, tasks.tasks, store), 0, store, 1)
     assert not store.list()
+
+
+DIES_ONCE = """
+import os, signal, threading
+
+
+def work(context, spec):
+    if spec["n"] == 1 and not context.out.exists("done/died"):
+        context.out.write_text("done/died", "")
+        if spec["after_s"] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        threading.Timer(spec["after_s"], os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return {"square": spec["n"] ** 2}
+"""
+
+
+@pytest.mark.parametrize("after_s", [0, 0.01])
+def test_a_worker_process_that_dies_is_made_up_for_without_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, after_s: float
+) -> None:
+    """At once, or when its work is done and is being gathered."""
+    (tmp_path / "dies_once.py").write_text(DIES_ONCE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    store = Store(str(tmp_path / "out"))
+    tasks = [Task(f"{n:03d}", f"digest-{n}", {"n": n, "after_s": after_s}) for n in range(2)]
+    engine = Engine(workers=2, flags=["--direct_running_mode=multi_processing"])
+    results = run_tasks(TaskSet("work", "dies_once:work", tasks), store, engine, quiet())
+    assert {key: value["square"] for key, value in results.items()} == {"000": 0, "001": 1}
+    assert store.exists("done/died")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_runner_that_fails_for_a_worker_that_ended_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own words, of a kill while it waited for what the worker had finished."""
+    run_pipeline, calls = FnApiRunner.run_pipeline, []
+
+    def fails_once(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 1:
+            raise RuntimeError("Channel closed prematurely.")
+        return run_pipeline(*args)
+
+    monkeypatch.setattr(FnApiRunner, "run_pipeline", fails_once)
+    (tmp_path / "dies_once.py").write_text(DIES_ONCE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    tasks = TaskSet("work", "dies_once:work", [Task("000", "digest", {"n": 0})])
+    engine = Engine(flags=["--direct_running_mode=multi_processing"])
+    assert run_tasks(tasks, Store(str(tmp_path / "out")), engine, quiet())["000"]["square"] == 0
+    assert len(calls) == 2
 
 
 def test_the_innermost_cause_is_told() -> None:

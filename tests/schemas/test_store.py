@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
+import threading
+import urllib.request
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import pytest
@@ -214,3 +219,68 @@ def test_what_another_process_writes_behind_a_listing_is_found(monkeypatch: pyte
         assert store.read_bytes("parts/b") == b"b"
         other.put_object(Bucket="listed", Key="data/parts/c", Body=b"c")
         assert [info.path for info in store.list("parts")] == ["parts/a", "parts/b", "parts/c"]
+
+
+def test_a_google_store_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schemas.clients._SILENCE_S", 1.0)
+    asked: list[str] = []
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *words: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if len(asked) == 1:
+                over.wait(60)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"there")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "none")
+        try:
+            assert Store(f"gs://bucket/{uuid.uuid4().hex}").read_now("a") == b"there"
+        finally:
+            over.set()
+            server.shutdown()
+    assert len(asked) == 2
+
+
+def test_an_upload_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file in parts its first parts were taken already."""
+    with object_store() as address:
+        use_store(address, monkeypatch)
+        s3 = boto3.client("s3", endpoint_url=address)
+        s3.create_bucket(Bucket="parts")
+        store = Store("s3://parts/data")
+        with pytest.raises(KeyboardInterrupt), store.writing("a") as stream:
+            for _ in range(11):
+                stream.write(bytes(5 << 20))
+            assert s3.list_multipart_uploads(Bucket="parts")["Uploads"]
+            raise KeyboardInterrupt
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket="parts")
+        assert "Contents" not in s3.list_objects_v2(Bucket="parts")
+
+
+def test_a_track_is_two_requests_of_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size, and all of it: what `docs/scale.md` reckons with."""
+    with object_store() as address:
+        use_store(address, monkeypatch)
+        s3 = boto3.client("s3", endpoint_url=address)
+        s3.create_bucket(Bucket="music")
+        s3.put_object(Bucket="music", Key="in/a.mp3", Body=bytes(9 << 20))
+        Store("s3://music/in").exists("b.mp3")  # opens the connection
+        counts = f"{address}/-/counts"
+        urllib.request.urlopen(counts, timeout=10).close()
+        with Store("s3://music/in").open("a.mp3") as stream:
+            while stream.read(1 << 16):
+                pass
+        with urllib.request.urlopen(counts, timeout=10) as answer:
+            assert json.load(answer)["requests"] == 2

@@ -8,12 +8,14 @@ from __future__ import annotations
 import random
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import soundfile
 import yaml
 
@@ -23,6 +25,9 @@ Command = Callable[..., Any]
 RATE = 16_000
 # Control characters that no output may have; a reader's terminal would obey them.
 _RAW = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# As rows that cannot be read are excluded: by their number, and where one is longer than a line, up to which.
+_AT_ROW = re.compile(r":([0-9]+)$")
+_GOES_ON = re.compile(r"goes on to line ([0-9]+)")
 
 
 @dataclass
@@ -46,8 +51,23 @@ class Sandbox:
         folder.mkdir()
         return folder
 
-    def judge(self, kind: str, what: str, *words: str | Path, allowed: tuple[int, ...] = (0, 1, 2)) -> Any:
-        """Run a command on a hostile input, and require a decent end."""
+    def judge(
+        self,
+        kind: str,
+        what: str,
+        *words: str | Path,
+        allowed: tuple[int, ...] = (0, 1, 2),
+        named: Collection[str] = (),
+        rows: int = 0,
+        in_row: Callable[[int, int], Collection[str]] = lambda first, last: (),
+    ) -> Any:
+        """Run a command on a hostile input, and require a decent end.
+
+        Args:
+            named: the tracks that the input still names: in a dataset that is made each is a track or is excluded.
+            rows: that the input has, whatever they say: no fewer are tracks or excluded.
+            in_row: the tracks that rows (first, last) of the input name, for rows that are excluded by number.
+        """
         out = self.folder / f"out-{self.number}"
         ran = None
         with self.faults.plant(kind, what) as fault:
@@ -66,8 +86,35 @@ class Sandbox:
             if ran.code:
                 fault.refused()
             else:
+                self._require_whole(out, named, rows, in_row)
                 fault.recovered()
         return ran
+
+    def _require_whole(
+        self, out: Path, named: Collection[str], rows: int, in_row: Callable[[int, int], Collection[str]]
+    ) -> None:
+        """Require that the files are what the receipt says, that nothing was lost, and that what left says why.
+
+        Raises:
+            AssertionError: it is not so.
+        """
+        verified = self.command("verify", out)
+        assert verified.code == 0, verified.out + verified.err
+        tracks, excluded = kept_and_excluded(out)
+        assert len(tracks) == len(set(tracks)), "a track stands twice"
+        assert all(reason and detail for _, reason, detail in excluded), excluded
+        by_number = [
+            (found, goes_on)
+            for track, _, detail in excluded
+            if (found := _AT_ROW.search(track))
+            for goes_on in [_GOES_ON.search(detail)]
+        ]
+        spans = [(int(found[1]), int(goes_on[1] if goes_on else found[1])) for found, goes_on in by_number]
+        told = {track for first, last in spans for track in in_row(first, last)}
+        lost = sorted(set(named) - set(tracks) - {track for track, _, _ in excluded} - told)
+        assert not lost, f"lost without a word: {lost}"
+        accounted = len(tracks) + len(excluded) + sum(last - first for first, last in spans)
+        assert accounted >= rows, f"{len(tracks)} tracks and {excluded} of {rows} rows"
 
     def _everything(self, out: Path) -> dict[str, tuple[int, int]]:
         found = {}
@@ -78,6 +125,13 @@ class Sandbox:
         return found
 
 
+def kept_and_excluded(out: Path) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The tracks of a dataset; and what was excluded: id, reason and detail."""
+    tracks = pq.read_table(out / "tracks.parquet", columns=["track_id"]).column(0).to_pylist()
+    left = pq.read_table(out / "exclusions.parquet", columns=["id", "reason", "detail"]).to_pylist()
+    return tracks, [(row["id"], row["reason"], row["detail"]) for row in left]
+
+
 def tone(path: Path, seconds: float = 4.0, pitch: float = 220.0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     t = np.arange(round(seconds * RATE)) / RATE
@@ -86,7 +140,13 @@ def tone(path: Path, seconds: float = 4.0, pitch: float = 220.0) -> Path:
 
 
 def spoilt(content: bytes, draws: random.Random) -> bytes:
-    """A file that was damaged in some way."""
+    """A file that was damaged in some way: never what it was."""
+    while (made := _damaged(content, draws)) == content:
+        pass
+    return made
+
+
+def _damaged(content: bytes, draws: random.Random) -> bytes:
     made = bytearray(content)
     place = draws.randrange(max(1, len(made)))
     match draws.randrange(8):
@@ -117,23 +177,65 @@ def as_yaml(content: Any) -> bytes:
     return yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
-def spoil_each(
-    sandbox: Sandbox, kind: str, formats: Callable[[Path], dict[str, tuple[bytes, list[str]]]], times: int
-) -> None:
+@dataclass(frozen=True)
+class Whole:
+    """A file that is to be damaged.
+
+    Attributes:
+        words: of a build that reads it.
+        named: how the file names a track, around `{id}`: as long as that stands, the track may not be lost.
+        lines: whether each line below the first is a row.
+        listed: the tracks in the order of their rows, where these are no lines.
+    """
+
+    content: bytes
+    words: list[str]
+    named: str = "{id}"
+    lines: bool = False
+    listed: tuple[str, ...] = ()
+
+    def names(self, track: str, content: bytes) -> bool:
+        """Whether the file, damaged or not, names a track."""
+        return re.search(self.named.replace("{id}", re.escape(track)).encode(), content, re.MULTILINE) is not None
+
+    def in_rows(self, content: bytes, tracks: Collection[str], first: int, last: int) -> Collection[str]:
+        """Those of some tracks that rows of the damaged file name."""
+        if self.listed:
+            return self.listed[first - 1 : last]
+        some = b"\n".join(re.split(b"\r\n|\r|\n", content)[first - 1 : last])
+        return [track for track in tracks if self.names(track, some)]
+
+    def rows(self, content: bytes) -> int:
+        """How many rows there are to be accounted for."""
+        return max(0, len([line for line in content.split(b"\n") if line.strip()]) - 1) if self.lines else 0
+
+
+def spoil_each(sandbox: Sandbox, kind: str, formats: Callable[[Path], dict[str, Whole]], times: int) -> None:
     draws = random.Random(kind)
     folder = sandbox.fresh()
     files = formats(folder)
-    for name, (content, _) in files.items():
+    for name, whole in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
-    for name, (_, words) in files.items():
-        ran = sandbox.command(
-            "build", *words, "--only", "source", "--out", sandbox.folder / f"whole-{name.replace('/', '-')}"
-        )
+        (folder / name).write_bytes(whole.content)
+    tracks: dict[str, list[str]] = {}
+    for name, whole in files.items():
+        out = sandbox.folder / f"whole-{name.replace('/', '-')}"
+        ran = sandbox.command("build", *whole.words, "--only", "source", "--out", out)
         assert ran.code == 0, (name, ran.err)  # else nothing would be said of the damage
+        kept, left = kept_and_excluded(out)
+        tracks[name] = [*kept, *(track for track, _, _ in left)]
+        assert any(whole.names(track, whole.content) for track in tracks[name]), (name, tracks[name])
     for number in range(share_of(times)):
-        name, (content, words) = list(files.items())[number % len(files)]
-        (folder / name).write_bytes(spoilt(content, draws))
+        name, whole = list(files.items())[number % len(files)]
+        damaged = spoilt(whole.content, draws)
+        (folder / name).write_bytes(damaged)
         sandbox.number += 1
-        sandbox.judge(kind, f"{name} {number}", "build", *words, "--only", "source")
-        (folder / name).write_bytes(content)
+        # What other files name stays, too.
+        unnamed = {track for track in tracks[name] if whole.names(track, whole.content)}
+        unnamed -= {track for track in tracks[name] if whole.names(track, damaged)}
+        named = sorted(set(tracks[name]) - unnamed)
+        words = ["build", *whole.words, "--only", "source"]
+        in_row = partial(whole.in_rows, damaged, named)
+        what = f"{name} {number}"
+        sandbox.judge(kind, what, *words, named=named, rows=whole.rows(damaged), in_row=in_row)
+        (folder / name).write_bytes(whole.content)

@@ -130,13 +130,15 @@ BROKEN = st.one_of(
 
 
 def test_manifests(sandbox: Sandbox, one_piece: Path) -> None:
-    @given(st.one_of(MANIFESTS, MANIFESTS, BROKEN))
+    @given(st.one_of(MANIFESTS, MANIFESTS, BROKEN).filter(lambda content: content != as_yaml(VALID)))
     @settings(GENERATED, max_examples=share_of(90))
     def each(content: bytes) -> None:
         folder = sandbox.fresh()
         (folder / "m.yaml").write_bytes(content)
         (folder / "music").mkdir()
         os.link(one_piece, folder / "music/a.wav")
-        sandbox.judge("bad manifest", repr(content[:80]), "build", folder / "m.yaml", "--only", "source")
+        words = ("build", folder / "m.yaml", "--only", "source")
+        # Whatever it says, a dataset that is made has the one piece: it lies where any folder that is read begins.
+        sandbox.judge("bad manifest", repr(content[:80]), *words, rows=1)
 
     each()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.faults.bad_inputs.sandbox import RATE, Sandbox, tone
+from tests.faults.bad_inputs.sandbox import RATE, Sandbox, kept_and_excluded, tone
 from tests.faults.tally import share_of
 
 
@@ -88,7 +88,9 @@ def test_media(sandbox: Sandbox, tmp_path: Path) -> None:
     ran = sandbox.command(*words, "--out", tmp_path / "data", "--workers", "2")
     assert ran.code == 0, ran.err
     assert "Traceback" not in ran.err
-    excluded = {row["id"] for row in pq.read_table(tmp_path / "data/exclusions.parquet").to_pylist()}
+    assert sandbox.command("verify", tmp_path / "data").code == 0
+    why = {track: (reason, detail) for track, reason, detail in kept_and_excluded(tmp_path / "data")[1]}
+    excluded = set(why)
     shards = sorted((tmp_path / "data/features/ttmr").glob("*.parquet"))
     clips = [row for shard in shards for row in pq.read_table(shard, columns=["track_id", "frames"]).to_pylist()]
     kept = {row["track_id"] for row in clips}
@@ -97,7 +99,8 @@ def test_media(sandbox: Sandbox, tmp_path: Path) -> None:
         with sandbox.faults.plant("bad media", name) as fault:
             assert (name in excluded) != (name in kept), "lost, or both"
             if name in excluded:
+                assert all(why[name]), f"it left without a reason: {why[name]}"
                 fault.refused()
             else:
-                assert name.split("-")[0] not in ("picture", "list", "page", "concat", "sdp"), "it is no sound"
+                assert name.split(".")[0] not in ("picture", "list", "page", "concat", "sdp"), "it is no sound"
                 fault.recovered()

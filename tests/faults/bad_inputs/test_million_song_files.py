@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tests.faults.bad_inputs.sandbox import Sandbox, as_yaml, spoil_each
+from tests.faults.bad_inputs.sandbox import Sandbox, Whole, as_yaml, spoil_each
 from tests.faults.tally import share_of
 
 
@@ -98,7 +98,7 @@ def million_song(folder: Path, *more: str) -> list[str]:
     return [str(folder / "m.yaml"), *(word for setting in more for word in ("--set", f"source.{setting}"))]
 
 
-def databases(folder: Path) -> dict[str, tuple[bytes, list[str]]]:
+def databases(folder: Path) -> dict[str, Whole]:
     songs(folder)
     with sqlite3.connect(folder / "lastfm_tags.db") as base:
         base.execute("CREATE TABLE tids (tid text)")
@@ -109,14 +109,14 @@ def databases(folder: Path) -> dict[str, tuple[bytes, list[str]]]:
         base.executemany("INSERT INTO tid_tag VALUES (?,?,?)", [(1, 1, 100.0), (2, 2, 50.0), (3, 1, 7.0)])
     base.close()
     content = {name: (folder / name).read_bytes() for name in ("track_metadata.db", "lastfm_tags.db")}
-    return {name: (found, million_song(folder, "labels=[lastfm]")) for name, found in content.items()}
+    return {name: Whole(found, million_song(folder, "labels=[lastfm]")) for name, found in content.items()}
 
 
 def test_databases(sandbox: Sandbox) -> None:
     spoil_each(sandbox, "bad SQLite", databases, 30)
 
 
-def frames(folder: Path) -> dict[str, tuple[bytes, list[str]]]:
+def frames(folder: Path) -> dict[str, Whole]:
     """A frame as pandas writes one, with a pickle in its cells."""
     songs(folder)
     names = ["genres", "styles", "moods", "themes"]
@@ -135,7 +135,7 @@ def frames(folder: Path) -> dict[str, tuple[bytes, list[str]]]:
         cell = group.create_dataset("block0_values", (1,), h5py.vlen_dtype(np.uint8))
         cell[0] = np.frombuffer(pickle.dumps(cells, 2), np.uint8)
         cell.attrs.update({"CLASS": b"VLARRAY", "PSEUDOATOM": b"object", "transposed": np.uint8(1)})
-    return {path.name: (path.read_bytes(), million_song(folder, "labels=[allmusic]"))}
+    return {path.name: Whole(path.read_bytes(), million_song(folder, "labels=[allmusic]"))}
 
 
 def test_hdf5(sandbox: Sandbox) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.faults.bad_inputs.sandbox import Sandbox, as_yaml, spoil_each, tone
+from tests.faults.bad_inputs.sandbox import Sandbox, Whole, as_yaml, spoil_each, tone
 from tests.faults.tally import share_of
 
 HOSTILE_NAMES = (
@@ -74,7 +74,8 @@ def test_names_that_lead_elsewhere(sandbox: Sandbox, one_piece: Path) -> None:
             )
         )
         source = f"source.path={folder}"
-        sandbox.judge("bad name", f"CSV {name[:40]!r}", "build", "folder", "--set", source)
+        # The piece, and the row beside it.
+        sandbox.judge("bad name", f"CSV {name[:40]!r}", "build", "folder", "--set", source, rows=2)
         sandbox.number += 1
         (sandbox.folder / f"in-{sandbox.number}").mkdir()
         manifest = folder / "m.yaml"
@@ -82,14 +83,16 @@ def test_names_that_lead_elsewhere(sandbox: Sandbox, one_piece: Path) -> None:
         features = {"t": {"kind": "log_mel", "preset": "ttmr"}}
         content = {"name": "m", "source": audio, "captions": {"kind": "existing"}, "features": features}
         manifest.write_bytes(as_yaml({**content, "tags": {"min_tracks": 1}, "pairs": None}))
-        sandbox.judge("bad name", f"JSON {name[:40]!r}", "build", manifest)
+        sandbox.judge("bad name", f"JSON {name[:40]!r}", "build", manifest, rows=2)
 
 
-def table_formats(folder: Path) -> dict[str, tuple[bytes, list[str]]]:
+def table_formats(folder: Path) -> dict[str, Whole]:
     """Small whole files of many formats: by name, with the words of a build that reads them."""
     rows = [{"id": f"t{n}", "text": f"a calm piano {n}", "audio": f"{n}.wav", "artist": f"A{n}"} for n in range(8)]
     parquet = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), parquet)
+    table = pa.Table.from_pylist(rows)
+    # So that what names a track is to be found in the file.
+    pq.write_table(table, parquet, compression="none", use_dictionary=False, write_statistics=False)
     text = "id,text,audio,artist\n" + "".join(",".join(row.values()) + "\n" for row in rows)
     bad = "track_id,reason,detail\na.wav,silent,x\n"
     mtat = "clip_id\trock\tpop\tmp3_path\n" + "".join(f"{n}\t1\t0\t{n}/x-{n}.mp3\n" for n in range(8))
@@ -113,16 +116,18 @@ def table_formats(folder: Path) -> dict[str, tuple[bytes, list[str]]]:
     tone(folder / "music/a.wav")
     from_folder = ["--set", f"source.path={folder}"]
     return {
-        "t.csv": (text.encode(), manifests["csv"]),
-        "t.jsonl": (jsonl(rows), manifests["jsonl"]),
-        "t.parquet": (parquet.getvalue(), manifests["parquet"]),
-        "music/metadata.csv": (metadata([("a.wav", "a")]), ["folder", "--set", f"source.path={folder / 'music'}"]),
-        "bad.csv": (
+        "t.csv": Whole(text.encode(), manifests["csv"], "^{id},", lines=True),
+        "t.jsonl": Whole(jsonl(rows), manifests["jsonl"], '"id": "{id}"'),
+        "t.parquet": Whole(parquet.getvalue(), manifests["parquet"], listed=tuple(row["id"] for row in rows)),
+        "music/metadata.csv": Whole(
+            metadata([("a.wav", "a")]), ["folder", "--set", f"source.path={folder / 'music'}"], '"{id}"'
+        ),
+        "bad.csv": Whole(
             bad.encode(),
             ["folder", "--set", f"source.path={folder / 'music'}", "--set", f"exclude={folder / 'bad.csv'}"],
         ),
-        "annotations_final.csv": (mtat.encode(), ["magnatagatune", *from_folder]),
-        "autotagging_top50tags-train.tsv": (jamendo.encode(), ["mtg_jamendo", *from_folder]),
+        "annotations_final.csv": Whole(mtat.encode(), ["magnatagatune", *from_folder], "^{id}\t", lines=True),
+        "autotagging_top50tags-train.tsv": Whole(jamendo.encode(), ["mtg_jamendo", *from_folder], "^{id}\t"),
     }
 
 
