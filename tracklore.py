@@ -360,7 +360,7 @@ def demo(
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. A user's mistake is one or two lines and an exit code, never a traceback."""
-    from schemas.errors import TrackloreError
+    from schemas.errors import StoreFailedError, TrackloreError
     from schemas.interrupts import keep_interrupts
     from schemas.plain import one_line, without_secrets
 
@@ -374,6 +374,9 @@ def main(arguments: list[str] | None = None) -> None:
     except TrackloreError as error:
         tell(str(error))
         sys.exit(error.exit_code)
+    except StoreFailedError as error:
+        tell(f"{error.filename}: {error.strerror}; the same command goes on from here")
+        sys.exit(1)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         tell(told or f"the store did not answer ({type(error).__name__}); the same command goes on from here")

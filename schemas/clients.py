@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fsspec.spec import AbstractBufferedFile
 
+from schemas.errors import StoreFailedError
+
 # A client's own 10 connections would let 20 ms of delay halve the rate of small reads.
 # And what it has listed it would remember, while workers elsewhere write there.
 _FRESH = {"use_listings_cache": False}
-_OPTIONS: dict[str, dict[str, Any]] = {"s3": {**_FRESH, "config_kwargs": {"max_pool_connections": 64}}}
+_OF_S3 = {**_FRESH, "config_kwargs": {"max_pool_connections": 64}}
 # s3fs waits 15 s for an answer, asks again, and says after 7 minutes that there is none. gcsfs would wait without
 # end; with a limit it asks again, too. A large copy is silent for 30 s.
 _CONNECT_S, _SILENCE_S = 10.0, 60.0
@@ -21,34 +23,94 @@ CLIENTS = frozenset({"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "g
 """The packages whose exceptions are failures of a store."""
 # Clients that print a traceback of each request that failed; the error is raised besides, and told in one line.
 LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
+# What a store says that is at fault itself, or too busy; of what it was asked it says nothing.
+_AT_FAULT = frozenset({errno.EIO, errno.EREMOTEIO, errno.EBUSY, errno.ETIMEDOUT})
+_SERVER_ERROR = 500
 
 
 def options_of(scheme: str) -> dict[str, Any]:
     """What the client of a scheme is made with."""
+    if scheme in ("s3", "s3a"):
+        # s3fs asks again when a store is too busy, but not when it is at fault: there one client's five attempts
+        # in a row were all that stood between a build and its end.
+        with contextlib.suppress(ImportError):
+            from s3fs.core import set_custom_error_handler  # type: ignore[import-untyped]
+
+            set_custom_error_handler(_asks_again)
+        return _OF_S3
     if scheme not in LOUD:
-        return _OPTIONS.get(scheme, {})
+        return {}
     from aiohttp import ClientTimeout
 
     limit = ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
     return {**_FRESH, "requests_timeout": limit}
 
 
+def _asks_again(error: Exception) -> bool:
+    answer = getattr(error, "response", None)
+    if not isinstance(answer, dict):
+        return False
+    return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= _SERVER_ERROR
+
+
 @contextlib.contextmanager
-def failures_as_of_disks() -> Iterator[None]:
-    """Raise what a store's client raises of its own as what a disk that fails raises.
+def failures_as_of_disks(place: str) -> Iterator[None]:
+    """Raise what a store's client raises as what a disk that fails raises, with the place in it.
 
     Raises:
-        OSError: the store did not give what was asked for.
+        StoreFailedError: the store did not do what was asked, and may do it another time.
+        OSError: it refused, as it will again: no such file, no right to it, no such name.
     """
     try:
         yield
-    except OSError:
+    except StoreFailedError:
+        raise
+    except OSError as error:
+        if error.errno in _AT_FAULT or isinstance(error, TimeoutError | ConnectionError):
+            raise StoreFailedError(error.errno or errno.EIO, _told(error), place) from error
+        if error.filename is None:
+            error.filename, error.strerror = place, error.strerror or _told(error)
         raise
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in CLIENTS:
             raise
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise OSError(errno.EIO, f"the store did not give it: {told}") from error
+        if "Credential" in type(error).__name__:
+            raise PermissionError(errno.EACCES, _told(error), place) from error
+        raise StoreFailedError(errno.EIO, _told(error), place) from error
+
+
+def _told(error: Exception) -> str:
+    words = getattr(error, "strerror", None) or str(error)
+    return f"the store did not do what was asked: {' '.join(str(words).split()) or type(error).__name__}"
+
+
+class RemoteFiles:
+    """A remote file system of fsspec, whose every call fails as one of a disk does.
+
+    Args:
+        files: the file system.
+        root: the store's folder as a person wrote it.
+        path: the same as the file system knows it.
+    """
+
+    def __init__(self, files: Any, root: str, path: str) -> None:
+        self._files, self._root, self._path = files, root.rstrip("/"), path.rstrip("/")
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._files, name)
+        return self._as_of_disks(found) if callable(found) else found
+
+    def _as_of_disks(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*words: Any, **how: Any) -> Any:
+            with failures_as_of_disks(self.place(words[0] if words else "")):
+                return call(*words, **how)
+
+        return called
+
+    def place(self, path: Any) -> str:
+        """A path of the file system as a person would write it; the folder, for what is none or lies outside."""
+        below = path.removeprefix(self._path) if isinstance(path, str) and path.startswith(self._path) else ""
+        return f"{self._root}{below.rstrip('/')}"
 
 
 class RemoteStream(io.RawIOBase):
@@ -58,9 +120,9 @@ class RemoteStream(io.RawIOBase):
         failed: what the last read that failed raised, for decoders take a file that fails for one that ends.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, place: str) -> None:
         super().__init__()
-        self._stream = stream
+        self._stream, self._place = stream, place
         self.failed: OSError | None = None
 
     def readable(self) -> bool:
@@ -71,7 +133,7 @@ class RemoteStream(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         try:
-            with failures_as_of_disks():
+            with failures_as_of_disks(self._place):
                 return bytes(self._stream.read(-1 if size is None else size))
         except OSError as error:
             self.failed = error
@@ -98,12 +160,32 @@ class RemoteStream(io.RawIOBase):
         super().close()
 
 
+class RemoteSink(io.RawIOBase):
+    """A file of a remote store, open for writing, that fails as one of a disk does."""
+
+    def __init__(self, stream: Any, place: str) -> None:
+        super().__init__()
+        self._stream, self._place = stream, place
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with failures_as_of_disks(self._place):
+            self._stream.write(data)
+        return memoryview(data).nbytes
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+
 @contextlib.contextmanager
-def whole_or_none(stream: Any) -> Iterator[Any]:
+def whole_or_none(stream: Any, place: str) -> Iterator[Any]:
     """Close a written file; when the block or the closing raises, a remote one is given up with its parts."""
     try:
-        yield stream
-        stream.close()
+        yield RemoteSink(stream, place)
+        with failures_as_of_disks(place):
+            stream.close()
     except BaseException:
         with contextlib.suppress(Exception):
             if isinstance(stream, AbstractBufferedFile):

@@ -24,6 +24,11 @@ class UsageError(TrackloreError):
     exit_code = 2
 
 
+class StoreFailedError(OSError):
+    """A remote store did not do what was asked, for no reason that lies in what was asked: the same command goes on
+    from there. Exit code 1."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` when `word` is close to one of `known`, or list them when they are few."""
     names = sorted(known)

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.clients import LOUD, RemoteStream, failures_as_of_disks, options_of, whole_or_none
+from schemas.clients import LOUD, RemoteFiles, RemoteStream, failures_as_of_disks, options_of, whole_or_none
 from schemas.digests import digest_of_stream
 from schemas.errors import DataError, UsageError
 
@@ -83,7 +83,8 @@ class Store:
             extra = _KNOWN_EXTRAS.get(scheme)
             way_out = f"install tracklore[{extra}]" if extra else "use a local path, gs://, s3:// or memory://"
             raise UsageError(f"{self.root}: cannot reach this kind of store ({error}); {way_out}") from error
-        return fs, str(path).rstrip("/") or "/"
+        path = str(path).rstrip("/") or "/"
+        return (fs if isinstance(fs, LocalFileSystem) else RemoteFiles(fs, self.root, path)), path
 
     def __getstate__(self) -> dict[str, str]:
         return {"root": self.root}
@@ -190,8 +191,8 @@ class Store:
         fs = self._located[0]
         if isinstance(fs, LocalFileSystem):
             return cast(BinaryIO, fs.open(self.full(relative), "rb", **how))
-        with failures_as_of_disks():
-            return cast(BinaryIO, RemoteStream(fs.open(self.full(relative), "rb", **how)))
+        path = self.full(relative)
+        return cast(BinaryIO, RemoteStream(fs.open(path, "rb", **how), fs.place(path)))
 
     def _require_file(self, relative: str) -> None:
         path = self.local_path(relative)
@@ -217,9 +218,10 @@ class Store:
         parts = self._located[0].cat_ranges(
             paths, [start for _, start, _ in ranges], [end for _, _, end in ranges], on_error="return"
         )
-        for part in parts:
+        for (path, _, _), part in zip(ranges, parts, strict=True):
             if isinstance(part, BaseException):
-                raise part
+                with failures_as_of_disks(f"{self.root.rstrip('/')}/{path}"):
+                    raise part
         return [bytes(part) for part in parts]
 
     def read_text(self, relative: str) -> str:
@@ -246,7 +248,8 @@ class Store:
         fs.makedirs(folder, exist_ok=True)
         local = isinstance(fs, LocalFileSystem)
         try:
-            with whole_or_none(fs.open(temporary, "wb")) as stream:
+            opened = fs.open(temporary, "wb")
+            with opened if local else whole_or_none(opened, fs.place(target)) as stream:
                 yield stream
                 if local:
                     stream.flush()

@@ -7,6 +7,7 @@ import pickle
 import threading
 import urllib.request
 import uuid
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import UsageError
+from schemas.errors import StoreFailedError, UsageError
 from schemas.store import LINKED_FOLDER, TEMPORARY_PREFIX, OutsideStoreError, Store, relative_path
 from tests.object_store import object_store, use_store
+from tracklore import main
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -284,3 +286,104 @@ def test_a_track_is_two_requests_of_a_store(monkeypatch: pytest.MonkeyPatch) -> 
                 pass
         with urllib.request.urlopen(counts, timeout=10) as answer:
             assert json.load(answer)["requests"] == 2
+
+
+class _Answers:
+    """A store that answers each request with the next status of a list, and with the last one ever after."""
+
+    def __init__(self, statuses: list[tuple[int, str]]) -> None:
+        self.statuses, self.asked = statuses, 0
+
+    def serve(self, monkeypatch: pytest.MonkeyPatch) -> ThreadingHTTPServer:
+        answers = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *words: Any) -> None:
+                pass
+
+            def _answer(self) -> None:
+                status, code = answers.statuses[min(answers.asked, len(answers.statuses) - 1)]
+                answers.asked += 1
+                body = b"there"
+                if status != 200:
+                    body = f"<Error><Code>{code}</Code><Message>planted words</Message></Error>".encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            do_GET = do_HEAD = do_DELETE = _answer  # noqa: N815
+
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self._answer()
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        use_store(f"http://127.0.0.1:{server.server_port}", monkeypatch)
+        return server
+
+
+def test_a_store_at_fault_is_asked_again_for_longer_than_its_client_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto asks five times; of the thousands of requests of a build one may meet five errors in a row."""
+    answers = _Answers([(500, "InternalError")] * 7 + [(200, "")])
+    with answers.serve(monkeypatch) as server:
+        assert Store("s3://bucket/data").read_now("a") == b"there"
+        server.shutdown()
+    assert answers.asked > 7
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (500, "InternalError", StoreFailedError),
+        (403, "AccessDenied", PermissionError),
+        (404, "NoSuchKey", FileNotFoundError),
+    ],
+)
+def test_what_a_store_refuses_names_the_place(
+    status: int, code: str, kind: type[OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with _Answers([(status, code)]).serve(monkeypatch) as server:
+        store = Store("s3://bucket/data")
+        uses: dict[str, Callable[[], Any]] = {
+            "read_now": lambda: store.read_now("a/b"),
+            "read": lambda: store.read_bytes("a/b"),
+            "ranges": lambda: store.read_ranges([("a/b", 0, 2)]),
+            "info": lambda: store.info("a/b"),
+        }
+        if status != 404:
+            uses |= {"put": lambda: store.put("a/b", b"1")}
+        for name, use in uses.items():
+            with pytest.raises(kind) as raised:
+                use()
+            wanted = "s3://bucket/data/a" if name == "put" else "s3://bucket/data/a/b"  # the folder comes first
+            assert raised.value.filename == wanted, (name, raised.value)
+            assert raised.value.strerror and "Errno" not in raised.value.strerror, (name, raised.value)
+        if kind is StoreFailedError:
+            with pytest.raises(kind) as raised:
+                store.write_bytes("a/b", b"1")
+            assert raised.value.strerror == "the store did not do what was asked: planted words"
+            assert raised.value.filename.startswith("s3://bucket/data/a")
+            with pytest.raises(kind):
+                store.list()
+        server.shutdown()
+
+
+def test_a_store_that_fails_ends_a_command_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with _Answers([(500, "InternalError")]).serve(monkeypatch) as server:
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", "s3://bucket/data"])
+        server.shutdown()
+    told = capsys.readouterr().err.strip().splitlines()
+    assert ended.value.code == 1, told
+    assert told[-1].startswith("tracklore: s3://bucket/data/receipt.json: the store did not do what was asked"), (
+        told
+    )
+    assert told[-1].endswith("; the same command goes on from here"), told
