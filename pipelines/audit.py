@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipelines.audit_against import against_datasets, found_artists, found_tracks, incomparable
 from pipelines.audit_scheme import FEW_ARTISTS, audit_scheme, audited
 from pipelines.overlap import COLUMNS, Known, known_of, learnt_splits, read_known
+from pipelines.progress import beat
 from pipelines.recordings.known import with_recordings
 from schemas.digests import canonical_json
 from schemas.errors import UsageError
@@ -55,6 +56,7 @@ def audit(out: Store, against: Sequence[Store] = ()) -> dict[str, Any]:
     dataset = audited(tracks, LABELS.read(out), vocabulary)
     schemes, leaks = [], [LEAKS.empty()]
     for scheme, fold, assigned in each_scheme(splits):
+        beat()
         learnt_from = learnt_splits(receipt.recipe, scheme)
         content, found = audit_scheme(dataset, assigned, learnt_from, ratios if scheme == DEFAULT_SCHEME else None)
         schemes.append({"scheme": scheme, "fold": fold, **content})

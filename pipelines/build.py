@@ -18,7 +18,7 @@ from pipelines.features.media import Media, SourceMedia
 from pipelines.features.stage import FeatureStage
 from pipelines.loading_ahead import loading_ahead
 from pipelines.locations import features_at
-from pipelines.progress import Reporter
+from pipelines.progress import Reporter, beat
 from pipelines.recordings.stage import recordings_stages
 from pipelines.sources.base import Source, SourceContext, source_class
 from pipelines.sources.folder import AUDIO_SUFFIXES, Folder
@@ -229,6 +229,7 @@ def _trusted_exclusions(context: BuildContext) -> dict[str, str]:
 def _lost_files(context: BuildContext, entry: StageEntry) -> Iterator[str]:
     sizes: Sequence[int | None] = context.out.each(context.out.size, list(entry.files))
     for (path, file), size in zip(entry.files.items(), sizes, strict=True):
+        beat()
         if size != file.bytes or (context.check and context.out.sha256(path) != file.sha256):
             yield path
 
@@ -259,7 +260,9 @@ def build(
     with only_build(out, dry_run=dry_run, say=reporter.say):
         # Read again: the build that held the directory before may just have committed.
         found = read_receipt(out)
-        stages, source = stages_of(request, reporter, dry_run=dry_run)
+        limit_s = request.engine.stall_s
+        with watched("plan", limit_s):
+            stages, source = stages_of(request, reporter, dry_run=dry_run)
         recipe = manifest.recipe(without=source.LOCATION_KEYS)
         named = {"manifest": manifest.digest(without=source.LOCATION_KEYS), "recipe": recipe}
         receipt = found or Receipt(name=manifest.name, manifest=str(named["manifest"]))
@@ -277,31 +280,37 @@ def build(
         )
         if not dry_run:
             out.remove_abandoned()
-        planned = plan(stages, context, request.only)
-        rows = plan_rows(planned, context)
-        if dry_run:
-            return Build(receipt, rows, False, _to_make(planned, context, source))
+        with watched("plan", limit_s):
+            planned = plan(stages, context, request.only)
+            rows = plan_rows(planned, context)
+            if dry_run:
+                return Build(receipt, rows, False, _to_make(planned, context, source))
         forget_other_tasks([item.stage.name for item in planned if not item.stands], out)
         remove_work(out)
         to_do = [item for item in planned if item.selected and not item.stands]
         for item in to_do:
-            item.stage.preflight(context)
+            with watched(item.stage.name, limit_s):
+                item.stage.preflight(context)
         context.receipt = _valid_part(receipt, planned).model_copy(update=named)
         if context.receipt != found:
             context.receipt.write(out)
         if not to_do:
             _mend_exclusions(context, planned)
             made = Build(context.receipt, rows, False)
-            views(made)
+            with watched("report", limit_s):
+                views(made)
             return made
         quiet_beam()
         later = [name for item in to_do[1:] for name in item.stage.loads]
         with loading_ahead([*later, *ahead]):
-            before = digest_of(source.inputs())
+            with watched("source", limit_s):
+                before = digest_of(source.inputs())
             _make(to_do, stages, planned, context, request.only)
-            _require_unchanged(before, request, reporter, out)
+            with watched("source", limit_s):
+                _require_unchanged(before, request, reporter, out)
             made = Build(context.receipt, rows, True)
-            views(made)
+            with watched("report", limit_s):
+                views(made)
         if not request.only:  # what a stage still lacks may be written by a job that outlived its build
             out.remove_temporaries()  # of workers that an engine lost on the way
         return made

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.cache import cache_folder
+from pipelines.progress import beat
 from schemas.digests import canonical_json, digest_of
 from schemas.store import FileInfo, Store
 
@@ -64,8 +65,13 @@ def digest_now(store: Store, path: str) -> str:
 
 def _content_digest(store: Store, path: str, below: Sequence[FileInfo] | None) -> str:
     if below is None:
-        return store.sha256(path)
-    return digest_of([[file.path, store.sha256(file.path)] for file in below])
+        return _digest(store, path)
+    return digest_of([[file.path, _digest(store, file.path)] for file in below])
+
+
+def _digest(store: Store, path: str) -> str:
+    beat()
+    return store.sha256(path)
 
 
 def _memory_of(store: Store) -> tuple[Store, str]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipelines.engine import Engine
 from pipelines.memory import BUILD_BYTES, HELD_BYTES, LEAST_TRACK_BYTES, shared, tracks_held
 from schemas.errors import UsageError
-from tests.faults.builds import Started, require_finished, words_of
+from tests.faults.builds import Ended, Started, require_finished, words_of
 from tests.faults.tally import Faults
 
 Command = Callable[..., Any]
@@ -115,23 +115,31 @@ def proportional_bytes(pid: int) -> int:
     return taken
 
 
+def watched_to_its_end(one: Started) -> tuple[Ended, int, int]:
+    """How a build ended, the most tracks that it decoded at once, and the most bytes that it took."""
+    most = taken = 0
+    while one.running():
+        most = max(most, len(one.decoders()))
+        taken = max(taken, proportional_bytes(one.pid))
+        time.sleep(0.1)
+    return one.end(), most, taken
+
+
 def test_a_build_keeps_to_its_limit(
     faults: Faults, start: Callable[..., Started], reference: Path, tmp_path: Path
 ) -> None:
-    """Eight workers are asked for, and there is room for one."""
+    """Eight workers are asked for, and there is room for one; without a limit it takes more."""
     limit = 2.2
     with faults.plant("memory limit", f"{limit} GB") as fault:
         data = tmp_path / "data"
-        more = (f"--set=source.path={reference / 'music'}", "--workers", "8", "--memory-limit", str(limit))
-        one = start("", words=words_of(data, *more))
-        most = taken = 0
-        while one.running():
-            most = max(most, len(one.decoders()))
-            taken = max(taken, proportional_bytes(one.pid))
-            time.sleep(0.1)
-        ran = one.end()
+        more = (f"--set=source.path={reference / 'music'}", "--workers", "8")
+        free, at_once, without = watched_to_its_end(start("", words=words_of(tmp_path / "free", *more)))
+        assert free.code == 0, free.err
+        ran, most, taken = watched_to_its_end(start("", words=words_of(data, *more, "--memory-limit", str(limit))))
         assert ran.code == 0, ran.err
-        assert most <= 1, f"{most} tracks at once"
+        assert most <= 1 < at_once, f"{most} and {at_once} tracks at once"
+        assert taken < without
+        fault.what += f", of which {taken / 1e9:.2f} were taken; {without / 1e9:.2f} without"
         said = re.search(r"^memory: ([0-9.]+) GB at most, in (\d+) processes$", ran.err, re.MULTILINE)
         assert said is not None, ran.err
         assert 0.1 < float(said[1]) <= limit
