@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
 # What a store says that is at fault itself, or too busy; of what it was asked it says nothing.
 _AT_FAULT = frozenset({errno.EIO, errno.EREMOTEIO, errno.EBUSY, errno.ETIMEDOUT})
 _SERVER_ERROR = 500
+# Clients raise them with the path as all that they say.
+_OF_NO_NUMBER: dict[type, int] = {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}
 
 
 def options_of(scheme: str) -> dict[str, Any]:
@@ -69,7 +72,9 @@ def failures_as_of_disks(place: str) -> Iterator[None]:
         if error.errno in _AT_FAULT or isinstance(error, TimeoutError | ConnectionError):
             raise StoreFailedError(error.errno or errno.EIO, _told(error), place) from error
         if error.filename is None:
-            error.filename, error.strerror = place, error.strerror or _told(error)
+            kind = _OF_NO_NUMBER.get(type(error))
+            error.strerror = error.strerror or (os.strerror(kind) if kind else _told(error))
+            error.filename = place
         raise
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in CLIENTS:

@@ -363,6 +363,8 @@ def test_what_a_store_refuses_names_the_place(
             wanted = "s3://bucket/data/a" if name == "put" else "s3://bucket/data/a/b"  # the folder comes first
             assert raised.value.filename == wanted, (name, raised.value)
             assert raised.value.strerror and "Errno" not in raised.value.strerror, (name, raised.value)
+            if kind is FileNotFoundError:
+                assert raised.value.strerror == "No such file or directory", (name, raised.value)
         if kind is StoreFailedError:
             with pytest.raises(kind) as raised:
                 store.write_bytes("a/b", b"1")
