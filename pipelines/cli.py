@@ -52,6 +52,7 @@ def build(
     from pipelines.show import console, show_estimate, show_plan, show_result
     from pipelines.splits.apart import other_datasets
     from pipelines.views import LOADS, standing_audit, write_views
+    from pipelines.watch import guarded
     from schemas.manifest import load_manifest
     from schemas.store import Store
 
@@ -78,7 +79,7 @@ def build(
             content = write_views(request.out, others)
 
     reporter = Reporter()
-    with peak_memory() as peak:
+    with guarded(engine.stall_s), peak_memory(engine.memory_bytes) as peak:
         result = run_build(request, reporter, dry_run=dry_run, ahead=LOADS, views=views)
     if dry_run:
         show_plan(console(), result.plan)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
 from pipelines.job_service import cancel, reason_of, require_files, require_job_server, runner_of
-from pipelines.processes import end_those_that_run, family, memory_bytes
+from pipelines.processes import end_those_that_run
 from pipelines.progress import Counter
+from pipelines.watch import IdleClock
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def run(
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
     with _deaths_noticed(engine) as died, _ended_when_left(running, taken, engine):
         thread.start()
-        seen, since, looked = progress.done, time.monotonic(), time.monotonic()
+        idle, looked = IdleClock(), time.monotonic()
         often = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
         every = often
         while thread.is_alive():
@@ -262,18 +263,15 @@ def run(
                     break
                 raise WorkerDiedError(_of_a_death(label))
             if time.monotonic() - looked > every:
-                _require_room(engine, label)
                 looked = time.monotonic()
                 if not engine.is_local:
                     with suppress(Exception):  # a store that fails now may answer when it is looked at again
                         progress.done = max(progress.done, seen_outside())
                     every = max(often, _LOOK_SHARE * (time.monotonic() - looked))
-            if progress.done != seen:
-                seen, since = progress.done, time.monotonic()
-            elif time.monotonic() - since > engine.stall_s:
+            if idle.look(progress.done) > engine.stall_s:
                 raise DataError(
-                    f"{label}: nothing was finished for {engine.stall_s:g} s (--stall-timeout) after {seen} items, "
-                    "so the run was ended; build again to go on from there"
+                    f"{label}: nothing was finished for {engine.stall_s:g} s (--stall-timeout) after "
+                    f"{progress.done} items, so the run was ended; build again to go on from there"
                 )
         if outcome and not isinstance(outcome[0], _TOLD) and _is_of_a_death(outcome[0], engine, died):
             raise WorkerDiedError(_of_a_death(label)) from outcome[0]
@@ -313,15 +311,6 @@ def _ended_when_left(running: list[Any], taken: threading.Event, engine: Engine)
             if running:
                 cancel(running[0])
         raise
-
-
-def _require_room(engine: Engine, label: str) -> None:
-    if engine.memory_bytes is None or (taken := sum(map(memory_bytes, family()))) <= engine.memory_bytes:
-        return
-    raise DataError(
-        f"{label}: the processes of the build took {taken / 1e9:.2f} GB, more than --memory-limit "
-        f"{engine.memory_bytes / 1e9:g}, so the run was ended; give it more, or fewer --workers, and build again"
-    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pipelines.engine import TRACK_BYTES, Engine
 from pipelines.processes import family, memory_bytes, resident_bytes
+from pipelines.watch import end_build, watchdogs
 from schemas.errors import UsageError
 
 BUILD_BYTES = 1_500_000_000
@@ -99,7 +100,7 @@ class Peak:
 
     def look(self) -> int:
         """Count now; return the bytes."""
-        pids = family()
+        pids = [pid for pid in family() if pid not in watchdogs]
         # To count shared pages in parts, the system holds a process up, the longer the larger it is.
         count = resident_bytes() if len(pids) == 1 else sum(memory_bytes(pid) for pid in pids)
         if count > self.bytes:
@@ -108,13 +109,24 @@ class Peak:
 
 
 @contextmanager
-def peak_memory() -> Iterator[Peak]:
-    """Look every second while the block runs, and when it ends."""
+def peak_memory(limit_bytes: int | None = None) -> Iterator[Peak]:
+    """Look every second while the block runs, and when it ends.
+
+    Args:
+        limit_bytes: whoever takes more is ended; see `pipelines.watch.end_build`.
+    """
     peak, stop = Peak(), threading.Event()
 
     def loop() -> None:
         while not stop.wait(_LOOK_EVERY_S):
-            peak.look()
+            taken = peak.look()
+            if limit_bytes is not None and taken > limit_bytes:
+                told = (
+                    f"the processes of the build took {taken / 1e9:.2f} GB, more than --memory-limit "
+                    f"{limit_bytes / 1e9:g}, so it was ended; give it more, or fewer --workers, and build again"
+                )
+                end_build(told, stop)
+                return
 
     thread = threading.Thread(target=loop, name="peak-memory", daemon=True)
     thread.start()

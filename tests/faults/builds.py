@@ -200,7 +200,7 @@ def ended(one: Started) -> None:
 
 
 _PLANTED = """
-import importlib.machinery, os, sys, time
+import importlib.machinery, os, re, sys, time
 
 MODULE, NAME, HOW = os.environ["PLANT"].split(":")
 
@@ -209,6 +209,13 @@ def hang(*arguments, **named):
     if HOW == "waits":
         while True:
             time.sleep(60)
+    if HOW == "holds":
+        re.match("(a|aa)+$", 100 * "a" + "b")
+    taken = []
+    while HOW == "takes":
+        if len(taken) < 40:
+            taken.append(bytes(range(256)) * 400_000)
+        time.sleep(0.05)
     while True:  # deaf to an interrupt
         try:
             while True:
@@ -237,7 +244,8 @@ def hanging(folder: Path, place: str, how: str) -> dict[str, str]:
 
     Args:
         place: the function, as `module:name`.
-        how: `waits`, or `works` without end and hears no interrupt.
+        how: `waits`; `works` without end and hears no interrupt; `holds` the interpreter, so that no thread runs;
+            or `takes` more and more memory, up to 4 GB.
     """
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(_PLANTED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.faults.tally import Faults, as_json, counted, is_whole, table
 
 _rows: list[dict[str, str]] = []
 _not_run: dict[str, str] = {}
+_seconds: defaultdict[str, float] = defaultdict(float)
 FOLDER = Path(__file__).parent
 
 
@@ -58,6 +60,7 @@ def asked() -> Iterator[tuple[int, list[str]]]:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Gather what the tests' reports tell, those of other processes too."""
+    _seconds[Path(report.location[0]).name] += report.duration
     if report.when == "teardown":
         _rows.extend(value for name, value in report.user_properties if name == "fault" and isinstance(value, dict))
     elif report.skipped and isinstance(report.longrepr, tuple):
@@ -68,12 +71,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Print the counts and, of a whole run, write them down."""
     if not _rows or hasattr(config, "workerinput"):
         return
-    found = counted(_rows, _not_run)
+    found = {**counted(_rows, _not_run), "seconds": {name: round(_seconds[name]) for name in sorted(_seconds)}}
     if is_whole(config, FOLDER):  # a part of the suite would leave counts that say less than they seem to
         (config.rootpath / "faults.json").write_text(as_json(found))
     terminalreporter.write_sep("=", "faults")
     for line in table(found):
         terminalreporter.write_line(line)
+    if killed_s := found["seconds"].get("test_kills.py"):
+        processes = getattr(config.option, "numprocesses", None) or 1
+        terminalreporter.write_line(f"the kills took {killed_s} s of {processes} processes' time")
 
 
 @pytest.fixture(scope="session")

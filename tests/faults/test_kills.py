@@ -18,6 +18,9 @@ from tests.faults.tally import Fault, Faults, some_of
 VICTIMS = ("decoder", "worker", "nursery", "decoder")
 IN_PROCESSES = "--direct_running_mode=multi_processing"
 WORKER = "sdk_worker_main"
+# Where an engine's workers work; of the first three for so short that they are met while they start.
+WORKED = ("source:", "tags:", "source.music:", "features.ttmr:", "features.fp:")
+DECODED = ("features.ttmr:", "features.fp:")
 STAGES = ("source.music:", "source:", "tags:", "features.ttmr:", "features.fp:", "recordings:", "splits:")
 
 
@@ -74,7 +77,7 @@ def test_a_build_that_is_killed_twice_goes_on(
     draws = random.Random(f"killed twice {number}")
     data, stage = tmp_path / "data", ("", *STAGES)[number % (1 + len(STAGES))]
     # Only a kill among the pieces that are played needs them to be played.
-    words = ("--workers", "2", *(() if stage == "source.music:" else (f"--set=source.path={reference / 'music'}",)))
+    words = ("--workers", "2", *playing(stage, reference))
     # The second kill meets a build that mends what the first left.
     moments = [(stage, draws.uniform(0, course.length(stage))), ("", draws.uniform(0, course.end / 2))]
     told = [f"{after:.2f} s into {stage or 'its beginning'}" for stage, after in moments]
@@ -104,9 +107,11 @@ def test_a_build_outlives_the_processes_that_it_started(
     draws = random.Random(f"killed {victim} {number}")
     data = tmp_path / "data"
     with faults.plant(f"killed {victim}", f"{number}") as fault:
-        words = ("--workers", "2", f"--set=source.path={reference / 'music'}")
+        stages = WORKED if victim == "worker" else DECODED
+        stage = stages[number // len(VICTIMS) % len(stages)]  # each in its turn
+        words = ("--workers", "2", *playing(stage, reference))
         one = start(data, *words, *((IN_PROCESSES,) if victim == "worker" else ()))
-        hit, fault.what = strike(one, victim, draws)
+        hit, fault.what = strike(one, victim, stage, draws)
         ran = one.end()
         assert ran.code == 0, ran.err[-2000:]
         assert "Traceback" not in ran.err, ran.err[-3000:]
@@ -115,16 +120,22 @@ def test_a_build_outlives_the_processes_that_it_started(
         end_of(fault, hit=hit)
 
 
-def strike(one: Started, victim: str, draws: random.Random) -> tuple[bool, str]:
-    """Kill one process of a build at a random moment after there is one; whether there was one still, and what was
-    done."""
+def playing(stage: str, reference: Path) -> tuple[str, ...]:
+    """The words that give a build its music; none for the stage in which it is played."""
+    return () if stage == "source.music:" else (f"--set=source.path={reference / 'music'}",)
+
+
+def strike(one: Started, victim: str, stage: str, draws: random.Random) -> tuple[bool, str]:
+    """Kill one process of a build at a random moment after there is one in a stage.
+
+    Returns:
+        whether there was one still, and what was done.
+    """
     find: dict[str, Callable[[], list[psutil.Process]]] = {
         "decoder": one.decoders,
         "nursery": lambda: [process for process in [one.nursery()] if process is not None],
         "worker": lambda: [p for p in one.family(WORKER) if not p.name().startswith("sh")],
     }
-    # A worker process serves one stage.
-    stage = draws.choice(("features.ttmr:", "features.fp:"))
     one.reach(stage)
     assert one.wait_for(find[victim]), f"there never was a {victim}: {one.err[-1000:]}"
     seconds = draws.uniform(0, 4.0 if victim == "worker" else 1.5)

@@ -124,12 +124,6 @@ def test_beams_flags_pass_and_others_do_not() -> None:
             check_flags([flag])
 
 
-def test_a_run_that_takes_more_memory_than_it_may_is_ended(tmp_path: Path) -> None:
-    engine = Engine(memory_bytes=1)
-    with pytest.raises(DataError, match=r"more than --memory-limit .* build again"):
-        run_tasks(work("hang", 1), Store(str(tmp_path)), engine, quiet())
-
-
 HERE = ("--job_endpoint=embed", "--environment_type=LOOPBACK")
 
 
