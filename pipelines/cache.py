@@ -13,14 +13,14 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pipelines.locks import held
+from schemas.cache_folder import cache_folder
 from schemas.digests import canonical_json, digest_of
-from schemas.errors import UsageError
+from schemas.errors import DataError
+from schemas.locks import held
 from schemas.store import FileInfo, Store
 
 MOST_BYTES = 4 << 30
@@ -45,19 +45,6 @@ class Remembered:
 
     tables: Mapping[str, pa.Table]
     notes: tuple[str, ...] = field(default=())
-
-
-def cache_folder() -> str:
-    """Where caches lie: `TRACKLORE_CACHE`, or else `tracklore` in the user's folder for caches. It may be deleted
-    at any time.
-
-    Raises:
-        UsageError: `TRACKLORE_CACHE` is no folder of this machine.
-    """
-    own = os.environ.get("TRACKLORE_CACHE")
-    if own and not Store(own).is_local:
-        raise UsageError(f"TRACKLORE_CACHE: {own} is not on this machine; name a folder that is, or unset it")
-    return own or f"{os.environ.get('XDG_CACHE_HOME') or Path('~').expanduser() / '.cache'}/tracklore"
 
 
 def remembered(
@@ -136,7 +123,7 @@ def _write(store: Store, name: str, entry: Remembered) -> None:
                     writer.write_table(table)
             stream.write(hashed.digest())
         _make_room(store)
-    except OSError:  # a read-only home, or a full one: the next build reads again
+    except (OSError, DataError):  # a read-only home, or a full one: the next build reads again
         return
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import costs
-from pipelines.cache import cache_folder
+from schemas.cache_folder import cache_folder
 
 
 @pytest.mark.parametrize("named", [None, "mine"])

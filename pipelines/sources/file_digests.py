@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from pipelines.cache import cache_folder
 from pipelines.progress import beat
-from schemas.digests import canonical_json, digest_of
+from schemas.digests import digest_of
+from schemas.file_digests import RememberedDigests
 from schemas.store import FileInfo, Store
 
 
@@ -39,18 +37,13 @@ def digests_of_listed(
     Args:
         read: gives the digests of those that are not remembered; without those that it cannot read.
     """
-    memory, name = _memory_of(store)
-    known = _recall(memory, name) if trust_stamps and store.is_shared else {}
-    found = {info.path: known[_key(info)] for info in infos if _key(info) in known}
+    memory = RememberedDigests(store, trust=trust_stamps)
+    known = {info: memory.of(info) for info in infos}
+    found = {info.path: digest for info, digest in known.items() if digest is not None}
     unknown = [info for info in infos if info.path not in found]
     if unknown:
         found.update(read(unknown))
-    kept = {**known, **{_key(info): found[info.path] for info in infos if info.path in found}}
-    if store.is_shared and kept != known:
-        try:
-            memory.write_text(name, canonical_json(kept))
-        except OSError:  # a read-only home: the next build reads again
-            return found
+    memory.keep({info: found[info.path] for info in infos if info.path in found})
     return found
 
 
@@ -74,24 +67,7 @@ def _digest(store: Store, path: str) -> str:
     return store.sha256(path)
 
 
-def _memory_of(store: Store) -> tuple[Store, str]:
-    root = str(Path(store.root).resolve()) if store.is_local else store.root
-    return Store(f"{cache_folder()}/digests"), f"{digest_of(root)[:32]}.json"
-
-
-def _recall(memory: Store, name: str) -> dict[str, str]:
-    try:
-        known = json.loads(memory.read_text(name))
-    except (OSError, ValueError):
-        return {}
-    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
-
-
 def _folder_info(path: str, files: Sequence[FileInfo]) -> FileInfo:
     """A folder as one file: its stamp changes when any file below it may have changed."""
     stamp = digest_of([[file.path, file.bytes, file.stamp] for file in files])
     return FileInfo(path, sum(file.bytes for file in files), f"{len(files)} files {stamp}")
-
-
-def _key(info: FileInfo) -> str:
-    return f"{info.path}\n{info.bytes}\n{info.stamp}"

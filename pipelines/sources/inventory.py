@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.cache import cache_folder
 from pipelines.dataflow import require_visible
 from pipelines.progress import counter
 from pipelines.sources.base import SourceContext
 from pipelines.sources.probe import PROBE_VERSION, Probe, probe
 from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
+from schemas.cache_folder import cache_folder
 from schemas.digests import canonical_json, digest_of
 from schemas.reasons import Reason
 from schemas.store import FileInfo, Store

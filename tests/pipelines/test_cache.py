@@ -19,7 +19,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines import cache
-from pipelines.cache import Remembered, cache_folder, digest_of_table, remembered
+from pipelines.cache import Remembered, digest_of_table, remembered
+from schemas.cache_folder import cache_folder
 from schemas.errors import UsageError
 
 ENTRY = Remembered(

@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from schemas.digests import digest_of
-from schemas.errors import DataError, UsageError, suggest
+from schemas.errors import UsageError, suggest
 from schemas.receipt import FileEntry, require_receipt
 from schemas.shards import FeatureSpec
 from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import LABELS, SPLITS, TRACKS
 from schemas.tables.tracks import UNKNOWN_ARTIST
+from train.data.checks import check_bytes, check_size
 from train.data.joined import JoinedReader
 from train.data.reader import ClipReader
 from train.data.text import TextSource
@@ -45,6 +46,9 @@ class Selection:
 class Dataset:
     """A built dataset, opened read-only.
 
+    What is read from this machine's disks is held against the receipt's checksums first, once; see `check_bytes`.
+    Of a remote store's files the sizes are checked: it checks their bytes on the way.
+
     Raises:
         UsageError: no dataset at `root`.
     """
@@ -54,7 +58,7 @@ class Dataset:
         self.receipt = require_receipt(self.store)
 
     def read(self, table: TableSchema, columns: list[str] | None = None) -> dict[str, list[Any]]:
-        """A table's columns as lists, if the receipt lists the table and its size is as listed.
+        """A table's columns as lists, if the receipt lists the table and the file is the listed one.
 
         Raises:
             UsageError: the dataset has no such table.
@@ -67,6 +71,7 @@ class Dataset:
                 f"{self.store.root}: has no {table.filename}; run tracklore build (stage {stage}) to make it"
             )
         check_size(self.store, table.filename, entry)
+        check_bytes(self.store, {table.filename: entry})
         return dict(table.read(self.store, columns).to_pydict())
 
     def has(self, table: TableSchema) -> bool:
@@ -89,8 +94,15 @@ class Dataset:
         return {path: entry for path, entry in sorted(stage.files.items()) if path.endswith(".parquet")}
 
     def reader(self, feature: str) -> ClipReader:
-        """Open a feature's shards; see `ClipReader`."""
-        return ClipReader(self.store, self.shards(feature))
+        """Open a feature's shards; see `ClipReader`.
+
+        Raises:
+            UsageError: the dataset has no such feature.
+            DataError: a shard is not the one that the receipt lists; the message names it.
+        """
+        shards = self.shards(feature)
+        check_bytes(self.store, shards)
+        return ClipReader(self.store, shards)
 
     def joined(self, features: Iterable[str]) -> JoinedReader:
         """Open several features; see `JoinedReader`."""
@@ -167,19 +179,3 @@ class Dataset:
             s for s in (self.texts.get(track) for track in heard) if s and (s.tags or (s.caption and not tagged))
         ]
         return Selection(tuple(said), len(tracks) - len(heard), len(heard) - len(said))
-
-
-def check_size(store: Store, path: str, entry: FileEntry) -> None:
-    """Check that a file is there and as long as the receipt says; `tracklore verify` rehashes.
-
-    Raises:
-        DataError: it is not.
-    """
-    size = store.size(path)
-    if size is None:
-        raise DataError(f"{store.root}/{path}: is missing; run tracklore build to make it again")
-    if size != entry.bytes:
-        raise DataError(
-            f"{store.root}/{path}: has {size} bytes, and the receipt says {entry.bytes}; "
-            "run tracklore build to make it again"
-        )

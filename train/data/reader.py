@@ -60,7 +60,8 @@ class ClipReader:
     """
 
     def __init__(self, store: Store, shards: Mapping[str, FileEntry]) -> None:
-        """Read the shards' footers, and check each shard's size against the receipt.
+        """Read the shards' footers, and check each shard's size against the receipt; `Dataset.reader` has checked
+        the bytes of those on this machine.
 
         Raises:
             DataError: a shard is missing, is not as long as the receipt says, or disagrees with the others.
