@@ -15,7 +15,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.temporary import temporary_folder
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -182,8 +182,9 @@ def _start(runner: Any, options: Any, name: str) -> Any:
     server = getattr(outer, "_job_server", outer)
     if not isinstance(server, SubprocessJobServer):
         return server
-    server._local_temp_root = tempfile.mkdtemp(prefix="tracklore-jobs-")
-    atexit.register(shutil.rmtree, server._local_temp_root, ignore_errors=True)
+    kept = contextlib.ExitStack()
+    atexit.register(kept.close)  # every stage of the build is served from it
+    server._local_temp_root = str(kept.enter_context(temporary_folder()))
     try:
         command, endpoint = server.subprocess_cmd_and_endpoint()
     except (OSError, RuntimeError, ValueError) as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from pipelines.temporary import temporary_folder
 from schemas.plain import last_line
 from schemas.store import Store
 
@@ -28,7 +28,7 @@ def at_hand(store: Store, *paths: str | None) -> Iterator[list[str | None]]:
     if store.is_local:
         yield [None if path is None else str(store.local_path(path)) for path in paths]
         return
-    with tempfile.TemporaryDirectory(prefix="tracklore-") as folder:
+    with temporary_folder() as folder:
         here: list[str | None] = []
         copied: dict[str, str] = {}
         for number, path in enumerate(paths):

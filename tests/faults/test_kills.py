@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.faults.builds import Started, require_finished, require_true_receipt, videos_build, words_of
+from tests.faults.builds import Started, hanging, require_finished, require_true_receipt, videos_build, words_of
 from tests.faults.tally import Fault, Faults, some_of
+from tests.pipelines.sources.million_song.files import Folder, row, track
 
 VICTIMS = ("decoder", "worker", "nursery", "decoder")
 IN_PROCESSES = "--direct_running_mode=multi_processing"
@@ -171,3 +173,37 @@ def test_killed_while_videos_are_looked_through(
             assert command(*words(data)).code == 0
             require_finished(data, tmp_path / "whole")
             end_of(fault, hit=hit)
+
+
+def test_killed_with_a_copy_in_the_temporary_folder(
+    faults: Faults, start: Start, command: Command, tmp_path: Path
+) -> None:
+    """A packed database is unpacked there; the build that goes on has the same temporary folder."""
+    folder = Folder(tmp_path / "files").metadata(row(n) for n in range(6))
+    folder.lastfm({track(n): [("rock", 100.0)] for n in range(6)})
+    for path in list(folder.path.glob("*.db")):
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(
+        f"name: m\nsource: {{kind: million_song, path: {folder.path}, labels: [lastfm]}}\npairs: null\n"
+    )
+
+    def words(out: Path) -> list[str]:
+        return ["build", str(manifest), "--out", str(out), "--only", "source"]
+
+    assert command(*words(tmp_path / "whole")).code == 0
+    with faults.plant("killed build", "with a database unpacked") as fault:
+        data = tmp_path / "data"
+        planted = hanging(tmp_path / "planted", "pipelines.sources.msd.sqlite:_connected", "waits")
+        one = start("", words=words(data), environment=planted)
+        one.reach("planted")
+        one.kill()
+        one.gone()
+        assert list(one.temporary.glob("tracklore-*/copy.db")), "there was nothing to leave"
+        require_true_receipt(data)
+        ran = start("", words=words(data), environment={"TMPDIR": str(one.temporary)}).end()
+        assert ran.code == 0, ran.err
+        require_finished(data, tmp_path / "whole")
+        assert not list(one.temporary.glob("tracklore-*")), "a copy was left"
+        fault.recovered()

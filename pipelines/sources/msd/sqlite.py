@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
@@ -27,6 +26,7 @@ from pipelines.sources.msd.sqlite_pages import (
     table_cells,
 )
 from pipelines.sources.published_files import PublishedFiles
+from pipelines.temporary import temporary_folder
 from schemas.errors import UsageError
 from schemas.store import Store
 
@@ -207,8 +207,8 @@ def opened_sqlite(files: PublishedFiles, key: str) -> Iterator[SqliteFile]:
         with _connected(path, files.where(key)) as file:
             yield file
         return
-    with tempfile.TemporaryDirectory(prefix="tracklore-") as folder:
-        copy = Path(folder) / "copy.db"
+    with temporary_folder() as folder:
+        copy = folder / "copy.db"
         with files.opened(key) as stream, copy.open("wb") as out:
             shutil.copyfileobj(stream, out, 1 << 22)
         with _connected(copy, files.where(key)) as file:

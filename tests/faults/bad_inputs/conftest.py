@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.features import isolation
 from tests.faults.bad_inputs.sandbox import Sandbox, tone
 from tests.faults.tally import Faults
 
@@ -16,6 +17,7 @@ Command = Callable[..., Any]
 
 @pytest.fixture
 def sandbox(tmp_path: Path, command: Command, faults: Faults) -> Sandbox:
+    isolation.stop()  # a decoder that is left has the working directory of another sandbox
     return Sandbox(tmp_path, command, faults)
 
 

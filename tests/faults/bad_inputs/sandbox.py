@@ -5,6 +5,7 @@ Nothing in them is executed, and nothing is written outside of the output.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import struct
@@ -32,17 +33,34 @@ _GOES_ON = re.compile(r"goes on to line ([0-9]+)")
 
 @dataclass
 class Sandbox:
-    """A folder that a command may write into one place of, and what it may not do."""
+    """A folder that a command may write into one place of, and what it may not do.
 
-    folder: Path
+    Attributes:
+        root: all below it is watched.
+    """
+
+    root: Path
     command: Command
     faults: Faults
     number: int = 0
 
+    def __post_init__(self) -> None:
+        self.working.mkdir(parents=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where inputs and outputs lie: so deep that `../../../..` does not lead out of what is watched."""
+        return self.root / "1/2/3/4"
+
+    @property
+    def working(self) -> Path:
+        """The working directory of each command; what a relative path or a shell's command makes is seen there."""
+        return self.folder / "working"
+
     @property
     def canary(self) -> Path:
-        """Is there when something was executed."""
-        return self.folder / "canary"
+        """What an input that is executed is to make, where it can name a path; `touch canary` makes it, too."""
+        return self.working / "canary"
 
     def fresh(self) -> Path:
         """A folder for the next input."""
@@ -60,7 +78,7 @@ class Sandbox:
         named: Collection[str] = (),
         rows: int = 0,
         in_row: Callable[[int, int], Collection[str]] = lambda first, last: (),
-    ) -> Any:
+    ) -> None:
         """Run a command on a hostile input, and require a decent end.
 
         Args:
@@ -68,39 +86,61 @@ class Sandbox:
             rows: that the input has, whatever they say: no fewer are tracks or excluded.
             in_row: the tracks that rows (first, last) of the input name, for rows that are excluded by number.
         """
-        out = self.folder / f"out-{self.number}"
-        ran = None
         with self.faults.plant(kind, what) as fault:
-            before = self._everything(out)
-            ran = self.command(*words, "--out", out)
-            said = ran.out + ran.err
-            assert "Traceback" not in said, said[-2000:]
-            assert ran.code in allowed, (ran.code, said[-1000:])
-            assert not _RAW.search(said), repr(said[-500:])
-            assert not self.canary.exists(), "it was executed"
-            if ran.code:
-                last = ran.err.strip().splitlines()[-1]
-                assert last.startswith("tracklore: "), ran.err[-1000:]
-                assert len(last) < 6000, "a line of a book's length"
-            assert self._everything(out) == before, "written outside of the output"
+            ran = self.run(*words, allowed=allowed, named=named, rows=rows, in_row=in_row)
             if ran.code:
                 fault.refused()
             else:
-                self._require_whole(out, named, rows, in_row)
                 fault.recovered()
+
+    @property
+    def out(self) -> Path:
+        """Where the command that is being run may write."""
+        return self.folder / f"out-{self.number}"
+
+    def run(
+        self,
+        *words: str | Path,
+        allowed: tuple[int, ...] = (0, 1, 2),
+        named: Collection[str] = (),
+        rows: int = 0,
+        in_row: Callable[[int, int], Collection[str]] = lambda first, last: (),
+    ) -> Any:
+        """Run a command as `judge` does, and count nothing.
+
+        Raises:
+            AssertionError: it has no decent end, or did what it may not do.
+        """
+        before = self._everything()
+        with contextlib.chdir(self.working):
+            ran = self.command(*words, "--out", self.out)
+            verified = None if ran.code else self.command("verify", self.out)
+        said = ran.out + ran.err
+        assert "Traceback" not in said, said[-2000:]
+        assert ran.code in allowed, (ran.code, said[-1000:])
+        assert not _RAW.search(said), repr(said[-500:])
+        assert not [path for path in self.root.rglob("canary") if str(path) not in before], "it was executed"
+        if ran.code:
+            last = ran.err.strip().splitlines()[-1]
+            assert last.startswith("tracklore: "), ran.err[-1000:]
+            assert len(last) < 6000, "a line of a book's length"
+        after = self._everything()
+        touched = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        assert not touched, f"written outside of the output: {touched[:5]}"
+        if verified is not None:
+            assert verified.code == 0, verified.out + verified.err
+            self._require_whole(named, rows, in_row)
         return ran
 
     def _require_whole(
-        self, out: Path, named: Collection[str], rows: int, in_row: Callable[[int, int], Collection[str]]
+        self, named: Collection[str], rows: int, in_row: Callable[[int, int], Collection[str]]
     ) -> None:
-        """Require that the files are what the receipt says, that nothing was lost, and that what left says why.
+        """Require that nothing was lost, and that what left says why.
 
         Raises:
             AssertionError: it is not so.
         """
-        verified = self.command("verify", out)
-        assert verified.code == 0, verified.out + verified.err
-        tracks, excluded = kept_and_excluded(out)
+        tracks, excluded = kept_and_excluded(self.out)
         assert len(tracks) == len(set(tracks)), "a track stands twice"
         assert all(reason and detail for _, reason, detail in excluded), excluded
         by_number = [
@@ -116,10 +156,11 @@ class Sandbox:
         accounted = len(tracks) + len(excluded) + sum(last - first for first, last in spans)
         assert accounted >= rows, f"{len(tracks)} tracks and {excluded} of {rows} rows"
 
-    def _everything(self, out: Path) -> dict[str, tuple[int, int]]:
+    def _everything(self) -> dict[str, tuple[int, int]]:
+        """Size and time of all that is not the output, nor the folder that the output is made in."""
         found = {}
-        for path in self.folder.rglob("*"):
-            if not path.is_relative_to(out):
+        for path in self.root.rglob("*"):
+            if path != self.folder and not path.is_relative_to(self.out):
                 status = path.lstat()
                 found[str(path)] = (status.st_size, status.st_mtime_ns)
         return found
