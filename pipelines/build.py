@@ -297,8 +297,7 @@ def build(
         if not to_do:
             _mend_exclusions(context, planned)
             made = Build(context.receipt, rows, False)
-            with watched("report", limit_s):
-                views(made)
+            views(made)
             return made
         quiet_beam()
         later = [name for item in to_do[1:] for name in item.stage.loads]
@@ -309,8 +308,7 @@ def build(
             with watched("source", limit_s):
                 _require_unchanged(before, request, reporter, out)
             made = Build(context.receipt, rows, True)
-            with watched("report", limit_s):
-                views(made)
+            views(made)
         if not request.only:  # what a stage still lacks may be written by a job that outlived its build
             out.remove_temporaries()  # of workers that an engine lost on the way
         return made

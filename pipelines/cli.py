@@ -52,7 +52,7 @@ def build(
     from pipelines.show import console, show_estimate, show_plan, show_result
     from pipelines.splits.apart import other_datasets
     from pipelines.views import LOADS, standing_audit, write_views
-    from pipelines.watch import guarded
+    from pipelines.watch import guarded, watched
     from schemas.manifest import load_manifest
     from schemas.store import Store
 
@@ -70,13 +70,18 @@ def build(
 
     def views(result: Build) -> None:
         nonlocal content
-        content = None if result.worked else standing_audit(request.out)
+        with watched("report", engine.stall_s):
+            content = written_views(result)
+
+    def written_views(result: Build) -> dict[str, Any] | None:
+        standing = None if result.worked else standing_audit(request.out)
         if not result.worked:
             console().print(f"{out}: everything stands; nothing to do", markup=False, soft_wrap=True)
-        if content is None:
+        if standing is None:
             splits = "splits" in result.receipt.stages
             others = other_datasets(loaded.splits.apart_from, base, request.out) if splits else []
-            content = write_views(request.out, others)
+            return write_views(request.out, others)
+        return standing
 
     reporter = Reporter()
     with guarded(engine.stall_s), peak_memory(engine.memory_bytes) as peak:

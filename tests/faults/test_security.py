@@ -67,6 +67,7 @@ MAY_TALK: dict[str, set[str]] = {
         "pipelines/features/isolation.py",
         "pipelines/job_service.py",
         "pipelines/videos/children.py",
+        "pipelines/watch.py",
         "train/loop/environment.py",
     },
     # Modules of ours, and (loading_ahead.py) what a stage says that it will need.
