@@ -224,6 +224,6 @@ def slope(prints: Sequence[npt.NDArray[np.uint32]], console: Console) -> Result:
     held = MILLION * frames * 4 / 1e9
     console.print(
         f"  time grows with the power {power:.2f}: a million tracks take {hours:.1f} h of one core; {held:.1f} GB "
-        "of fingerprints, and about three times that in memory while they are matched"
+        "of fingerprints, which a build holds in scratch on a disk while they are matched"
     )
     return Result("a million tracks matched, one core, by the slope", "a day", 24 / hours, 1, 1.0, "a day")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [TRACKS[,TRACKS…] [STEP…]]
 
-A million tracks and every step (split, plan_shards, receipt) when nothing is named; `docs/scale.md` has the sizes
-1000000,10000000.
+A million tracks and every step but recordings when nothing is named; `docs/scale.md` has the sizes and the steps.
+recordings is of fingerprints that are written first: 3.3 GB for a million tracks, and minutes for either.
 
 Each runs in a process of its own, which may take `MOST_GB`. Tables are composed from a seed.
 """
@@ -11,28 +11,38 @@ Each runs in a process of its own, which may take `MOST_GB`. Tables are composed
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.labelled_tracks import Shape, labelled_tracks
 from benchmarks.music import WORK
 from pipelines.engine import Engine
 from pipelines.progress import Reporter
+from pipelines.sources.base import SourceContext
+from pipelines.sources.folder import Folder, FolderSettings
+from pipelines.sources.inventory import _Memory
+from pipelines.sources.probe import Probe
+from pipelines.sources.stage import SourceStage
 from pipelines.stage import BuildContext
 from schemas.manifest import Manifest
 from schemas.receipt import FileEntry, Receipt, StageEntry, read_receipt
-from schemas.shards import shard_count, shard_path
-from schemas.store import Store
+from schemas.shards import TRACKS_PER_SHARD, Clip, FeatureSpec, shard_count, shard_path, writing_shard
+from schemas.store import FileInfo, Store
 from schemas.tables import LABELS, TRACKS
 
 MOST_GB = 12
+FINGERPRINT = "fp"
+FRAMES = 638  # of 60 s
 RATIOS = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
 
@@ -108,6 +118,93 @@ def plan_shards(out: Store) -> None:
     stage._tasks(context, refs, shard_count(len(refs)))
 
 
+def fingerprints(out: Store, tracks: int) -> None:
+    """Write the shards of a fingerprint of 60 s of every track; one in fifty is another one's, coded anew.
+
+    Most bits keep their value from frame to frame and fewer than half are set, so that tracks have far more hashes
+    in common than of even bits, and few in a row.
+    """
+    draws = np.random.default_rng(0)
+
+    def words(*shape: int) -> npt.NDArray[np.uint32]:
+        return draws.integers(0, 1 << 32, shape, np.uint32)
+
+    spec = FeatureSpec(FINGERPRINT, "uint32", (-1,), {"kind": "fingerprint"})
+    count = shard_count(tracks)
+    names = TRACKS.read(out, ["track_id"]).column("track_id")
+    for number in range(count):
+        ids = names.slice(number * TRACKS_PER_SHARD, TRACKS_PER_SHARD).to_pylist()
+        shape = (FRAMES, len(ids))
+        prints = words(*shape) & (words(*shape) | words(*shape))  # three bits of eight
+        changed = words(*shape) & words(*shape) & words(*shape)  # one of eight
+        for frame in range(1, FRAMES):
+            prints[frame] ^= (prints[frame] ^ prints[frame - 1]) & ~changed[frame]
+        for copied in range(0, len(ids) - 1, 50):
+            prints[:, copied + 1] = prints[:, copied] ^ np.bitwise_and.reduce(words(4, FRAMES))  # one of sixteen
+        with writing_shard(out, shard_path(FINGERPRINT, number, count), spec, {}) as shard:
+            for place, name in enumerate(ids):
+                shard.append(Clip(name, 0, 90.0, prints[:, place]))
+
+
+def recordings(out: Store) -> None:
+    """The recordings stage: fingerprints of every track matched."""
+    from pipelines.features.fingerprint import FingerprintSettings
+    from pipelines.recordings.stage import RecordingsStage
+
+    context = context_of(out)
+    files = {
+        info.path: FileEntry(sha256="0" * 64, bytes=1, rows=160) for info in out.list(f"features/{FINGERPRINT}")
+    }
+    stages = {f"features.{FINGERPRINT}": StageEntry(version=1, digest="0" * 64, files=files)}
+    given = replace(context, receipt=context.receipt.model_copy(update={"stages": stages}))
+    settings = FingerprintSettings(kind="fingerprint")
+    RecordingsStage(FINGERPRINT, settings).run(given)
+
+
+def files_of(out: Store) -> list[FileInfo]:
+    """What a folder of the tracks would list."""
+    count = TRACKS.read(out, ["track_id"]).num_rows
+    return [
+        FileInfo(
+            f"Artist {number // 20:07d}/An Album/{number % 20:02d} Track {number:08d}.mp3", 7_600_000, f"{number}"
+        )
+        for number in range(count)
+    ]
+
+
+def probes(out: Store) -> None:
+    """What is found in a folder's files at the first look, and remembered."""
+    found = {}
+    for number, info in enumerate(files := files_of(out)):
+        artist, _, title = info.path.removesuffix(".mp3").split("/")
+        sha256, sound = f"{number:064x}", f"{number + (1 << 200):064x}"
+        found[info.path] = Probe(
+            sha256,
+            sound,
+            240.0,
+            artist,
+            "An Album",
+            title,
+            2000 + number % 20,
+            ("Electronic", "Ambient"),
+            "MP3",
+        )
+    _Memory(out).keep(files, found)
+
+
+def source(out: Store) -> None:
+    """The folder source on what `probes` remembered: digests, rows, tables."""
+    context = context_of(Store(f"{out.root}/source"))
+    folder = Folder(
+        FolderSettings(kind="folder", path=out.root),
+        SourceContext(context.out, None, context.engine, context.reporter),
+    )
+    folder._listed = files_of(out)
+    stage = SourceStage(folder)
+    stage.settings(context)
+    stage.run(context)
+
+
 def receipt(out: Store) -> None:
     """The receipt with a file for each shard: written and read."""
     count = shard_count(TRACKS.read(out, ["track_id"]).num_rows)
@@ -119,7 +216,15 @@ def receipt(out: Store) -> None:
     assert read_receipt(out) is not None
 
 
-STEPS = {"split": split, "plan_shards": plan_shards, "receipt": receipt}
+STEPS = {
+    "split": split,
+    "plan_shards": plan_shards,
+    "receipt": receipt,
+    "probes": probes,
+    "source": source,  # of what the one before it left
+    "recordings": recordings,
+}
+USUAL_STEPS = [name for name in STEPS if name != "recordings"]
 USUAL_TRACKS = "1000000"
 USAGE = f"usage: python -m benchmarks.scale [TRACKS[,TRACKS…] [STEP…]], STEP of {', '.join(STEPS)}"
 
@@ -128,6 +233,7 @@ def main(words: list[str]) -> int:
     """Make the tables and measure every step, or run one here."""
     sizes, *steps = words or [USUAL_TRACKS]
     if sizes in STEPS and len(steps) == 1:
+        os.environ["TRACKLORE_CACHE"] = f"{steps[0]}/cache"
         resource.setrlimit(resource.RLIMIT_AS, (MOST_GB << 30, MOST_GB << 30))
         before, started = time.process_time(), time.monotonic()
         STEPS[sizes](Store(steps[0]))
@@ -140,10 +246,12 @@ def main(words: list[str]) -> int:
         return 2
     for tracks in map(int, counts):
         folder = WORK / f"scale/{tracks}"
-        labelled = "split" in (steps or STEPS)
+        labelled = "split" in (steps or USUAL_STEPS)
         if not (folder / (LABELS if labelled else TRACKS).filename).exists():
             tables(Store(str(folder)), tracks, labelled=labelled)
-        for name in steps or STEPS:
+        if "recordings" in steps and not (folder / "features" / FINGERPRINT).exists():
+            fingerprints(Store(str(folder)), tracks)
+        for name in steps or USUAL_STEPS:
             command = [sys.executable, "-m", "benchmarks.scale", name, str(folder)]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             told = ran.stdout.strip() or ran.stderr.strip().splitlines()[-1]

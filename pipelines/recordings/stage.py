@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from pipelines.features.base import Feature
 from pipelines.features.fingerprint import HOP_S, Fingerprint, FingerprintSettings
+from pipelines.progress import beat
+from pipelines.recordings.spool import Spool
 from pipelines.stage import BuildContext, Stage, StageResult, written
 from schemas.errors import DataError, UsageError
 from schemas.receipt import FunnelStep
@@ -46,11 +48,11 @@ class RecordingsStage(Stage):
         out = context.out
         tracks = TRACKS.read(out, ["track_id", "artist_id", "recording_id"]).sort_by("track_id")
         ids = tracks.column("track_id").combine_chunks()
-        hashes, starts, rows, seconds = read_fingerprints(
-            out, context.receipt.stages[self._feature].files, tracks.column("track_id")
-        )
+        files = context.receipt.stages[self._feature].files
+        hashes, starts, rows, seconds = spooled_fingerprints(out, files, tracks.column("track_id"))
         least = round(self._settings.min_overlap_s / HOP_S)
-        found = match(hashes, starts, max_error=self._settings.max_error, min_overlap=least)
+        with hashes:
+            found = match(hashes, starts, max_error=self._settings.max_error, min_overlap=least)
         table, same = recordings_of(tracks, rows, seconds, found)
         notes = _notes(tracks, table, same, len(ids) - len(rows))
         distinct = int(pc.count_distinct(table.column("recording_id")).as_py())
@@ -80,39 +82,49 @@ def recordings_stages(features: Sequence[Feature], where: str) -> list[Stage]:
     return [RecordingsStage(feature.name, feature.settings) for feature in found]
 
 
-def read_fingerprints(
+def spooled_fingerprints(
     out: Store, paths: Iterable[str], track_ids: pa.ChunkedArray
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[Spool, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """All fingerprints of a feature's shards, in the order of `track_ids`.
 
     Returns:
-        the hashes one after the other, uint32; where each track begins in them, int64 (found + 1,); its row in
-        `track_ids`, int64 (found,); and the second of its file at which it begins.
+        the hashes one after the other, to be closed; where each track begins in them, int64 (found + 1,); its row
+        in `track_ids`, int64 (found,); and the second of its file at which it begins.
 
     Raises:
-        DataError: a shard is damaged.
+        DataError: a shard is damaged, or there is no room for the hashes.
     """
-    names: list[pa.ChunkedArray] = []
+    names: list[pa.Array] = []
     seconds: list[npt.NDArray[np.float64]] = []
-    pieces: list[npt.NDArray[np.uint32]] = []
-    for path in sorted(paths):
-        try:
-            with out.open(path) as stream:
-                table = pq.ParquetFile(stream).read(columns=["track_id", "start_s", "data"])
-        except (OSError, pa.ArrowInvalid) as error:
-            why = " ".join(str(error).split())
-            raise DataError(f"{out.root}/{path}: is damaged ({why}); run tracklore build --check") from error
-        names.append(table.column("track_id"))
-        seconds.append(table.column("start_s").to_numpy())
-        pieces += [np.frombuffer(cell.as_buffer(), np.uint32) for cell in table.column("data")]
-    joined = pa.chunked_array([chunk for name in names for chunk in name.chunks], pa.string())
-    places = pc.index_in(joined, value_set=track_ids.combine_chunks()).to_numpy(zero_copy_only=False)
-    order = np.argsort(places, kind="stable")
-    pieces = [pieces[place] for place in order]
-    starts = np.cumsum([0, *(len(piece) for piece in pieces)]).astype(np.int64)
-    hashes = np.concatenate(pieces) if pieces else np.empty(0, np.uint32)
-    begins = np.concatenate(seconds)[order] if seconds else np.empty(0)
-    return hashes, starts, places[order].astype(np.int64), begins
+    sizes: list[npt.NDArray[np.int64]] = []
+    with Spool() as as_read:
+        for path in sorted(paths):
+            beat()
+            try:
+                with out.open(path) as stream:
+                    table = pq.ParquetFile(stream).read(columns=["track_id", "start_s", "data"])
+            except (OSError, pa.ArrowInvalid) as error:
+                why = " ".join(str(error).split())
+                raise DataError(f"{out.root}/{path}: is damaged ({why}); run tracklore build --check") from error
+            names.append(_in_one(table.column("track_id")))
+            seconds.append(table.column("start_s").to_numpy())
+            cells = [np.frombuffer(cell.as_buffer(), np.uint32) for cell in table.column("data")]
+            sizes.append(np.array([len(cell) for cell in cells], np.int64))
+            as_read.append(np.concatenate([np.empty(0, np.uint32), *cells]))
+        places = pc.index_in(pa.chunked_array(names, pa.string()), value_set=track_ids.combine_chunks())
+        rows = places.to_numpy(zero_copy_only=False)
+        order = np.argsort(rows, kind="stable")
+        lengths = np.concatenate([np.empty(0, np.int64), *sizes])
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+        hashes = as_read.reordered((int(begins[place]), int(ends[place])) for place in order)
+    starts = np.append(0, np.cumsum(lengths[order]))
+    return hashes, starts, rows[order].astype(np.int64), np.concatenate([np.empty(0), *seconds])[order]
+
+
+def _in_one(column: pa.ChunkedArray) -> pa.Array:
+    found = column.combine_chunks()
+    return found if isinstance(found, pa.Array) else found.chunk(0)
 
 
 def recordings_of(
@@ -122,7 +134,7 @@ def recordings_of(
 
     Args:
         tracks: track_id and recording_id, by id; a recording is at least what the source says is one.
-        rows, seconds: of the fingerprints, as `read_fingerprints` gives them.
+        rows, seconds: of the fingerprints, as `spooled_fingerprints` gives them.
         found: `pipelines.recordings.match.Matches` among the fingerprints.
     """
     from pipelines.recordings.match import best_partners, united
