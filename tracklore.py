@@ -379,7 +379,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        tell(told or f"the store did not answer ({type(error).__name__}); the same command goes on from here")
+        tell(told or type(error).__name__)
         sys.exit(2)
     except ImportError as error:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
@@ -389,9 +389,9 @@ def main(arguments: list[str] | None = None) -> None:
         tell(f"{error}{way_out}")
         sys.exit(2)
     except Exception as error:
-        from schemas.clients import CLIENTS  # of no kind of the language's own
+        from schemas.clients import of_a_client  # of no kind of the language's own
 
-        if type(error).__module__.partition(".")[0] not in CLIENTS:
+        if not of_a_client(error):
             raise
         tell(f"the store did not do what was asked: {error}; the same command goes on from here")
         sys.exit(1)

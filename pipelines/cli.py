@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, UsageError, fault_of_file
 
 if TYPE_CHECKING:
     from pipelines.engine import Engine
@@ -277,7 +277,8 @@ def exclusions(directory: str, out: str, *, stages: Sequence[str] = (), reasons:
     try:
         rows = write_list(chosen, Store(folder or "/"), name)
     except OSError as error:
-        raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+        why = fault_of_file(error)
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror or why})") from error
     console().print(f"{rows} rows written to {out}", markup=False, soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from typing import IO
 from pipelines.build_lease import LEASE_FILE, leased
 from pipelines.stage import shown
 from pipelines.tasks import WORK_FOLDER
-from schemas.errors import StoreFailedError, UsageError
+from schemas.errors import UsageError, fault_of_file
 from schemas.receipt import RECEIPT_FILE, Receipt
 from schemas.shards import read_shard_meta
 from schemas.store import Store
@@ -71,9 +71,8 @@ def _describes_a_dataset(out: Store) -> bool:
     try:
         content = json.loads(out.read_bytes(CROISSANT_FILE))
         return any(entry.get("@id") == RECEIPT_FILE for entry in content["distribution"])
-    except StoreFailedError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        fault_of_file(error)
         return False
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipelines.features.stage import tracks_in
 from pipelines.stage import shown
-from schemas.errors import DataError
+from schemas.errors import DataError, fault_of_file
 from schemas.receipt import Receipt
 from schemas.shards import ShardIndex, read_shard_index, shard_of
 from schemas.store import Store
@@ -99,7 +99,7 @@ def _shard(out: Store, path: str, number: int, count: int, durations: dict[str, 
                 held.segments.setdefault(track, []).append(int(index.segments[row]))
                 held.problems.extend(f"{path}: {line}" for line in _clip(stream, index, row, durations))
     except (DataError, OSError) as error:
-        held.problems.append(f"{path}: {error}" if isinstance(error, OSError) else str(error))
+        held.problems.append(f"{path}: {fault_of_file(error)}" if isinstance(error, OSError) else str(error))
         return held
     for track, segments in held.segments.items():
         repeated = [str(number) for number, times in sorted(Counter(segments).items()) if times > 1]

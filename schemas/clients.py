@@ -6,6 +6,8 @@ import contextlib
 import errno
 import io
 import os
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,13 +22,31 @@ _OF_S3 = {**_FRESH, "config_kwargs": {"max_pool_connections": 64}}
 # s3fs waits 15 s for an answer, asks again, and says after 7 minutes that there is none. gcsfs would wait without
 # end; with a limit it asks again, too. A large copy is silent for 30 s.
 _CONNECT_S, _SILENCE_S = 10.0, 60.0
-CLIENTS = frozenset({"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs", "urllib3"})
+CLIENTS = frozenset(
+    {"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs", "urllib3"}
+)
 """The packages whose exceptions are failures of a store."""
 # Clients that print a traceback of each request that failed; the error is raised besides, and told in one line.
 LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
 # What a store says that is at fault itself, or too busy; of what it was asked it says nothing.
 _AT_FAULT = frozenset({errno.EIO, errno.EREMOTEIO, errno.EBUSY, errno.ETIMEDOUT})
+# What the way to it says. A name that is not known now may be known again when the network is there.
+_OF_THE_WAY = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETRESET,
+        errno.ENETUNREACH,
+        errno.EPIPE,
+    }
+)
+_OF_NETWORKS = (TimeoutError, ConnectionError, socket.gaierror, ssl.SSLError)
 _SERVER_ERROR = 500
+_BLOCK_BYTES = 1 << 16
 # Clients raise them with the path as all that they say.
 _OF_NO_NUMBER: dict[type, int] = {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}
 
@@ -69,19 +89,27 @@ def failures_as_of_disks(place: str) -> Iterator[None]:
     except StoreFailedError:
         raise
     except OSError as error:
-        if error.errno in _AT_FAULT or isinstance(error, TimeoutError | ConnectionError):
-            raise StoreFailedError(error.errno or errno.EIO, _told(error), place) from error
+        known = error.errno in _AT_FAULT | _OF_THE_WAY
+        # Clients have kinds of OSErrors of their own for a network that fails, some with no number.
+        if known or isinstance(error, _OF_NETWORKS) or of_a_client(error):
+            number = error.errno if known and error.errno else errno.EIO
+            raise StoreFailedError(number, _told(error), place) from error
         if error.filename is None:
             kind = _OF_NO_NUMBER.get(type(error))
             error.strerror = error.strerror or (os.strerror(kind) if kind else _told(error))
             error.filename = place
         raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in CLIENTS:
+        if not of_a_client(error):
             raise
         if "Credential" in type(error).__name__:
             raise PermissionError(errno.EACCES, _told(error), place) from error
         raise StoreFailedError(errno.EIO, _told(error), place) from error
+
+
+def of_a_client(error: Exception) -> bool:
+    """Whether an exception is of a kind that a store's client brings along."""
+    return type(error).__module__.partition(".")[0] in CLIENTS
 
 
 def _told(error: Exception) -> str:
@@ -119,7 +147,9 @@ class RemoteFiles:
 
 
 class RemoteStream(io.RawIOBase):
-    """A file of a remote store, open for reading, that fails as one of a disk does.
+    """A file of a remote store, open for reading, that fails as one of a disk does. It gives what is asked for.
+
+    It has a place of its own in the file: what lies in memory is one stream for all who open it.
 
     Attributes:
         failed: what the last read that failed raised, for decoders take a file that fails for one that ends.
@@ -128,6 +158,7 @@ class RemoteStream(io.RawIOBase):
     def __init__(self, stream: Any, place: str) -> None:
         super().__init__()
         self._stream, self._place = stream, place
+        self._at = 0
         self.failed: OSError | None = None
 
     def readable(self) -> bool:
@@ -139,10 +170,14 @@ class RemoteStream(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         try:
             with failures_as_of_disks(self._place):
-                return bytes(self._stream.read(-1 if size is None else size))
+                if self._stream.tell() != self._at:
+                    self._stream.seek(self._at)
+                data = bytes(self._stream.read(-1 if size is None else size))
         except OSError as error:
             self.failed = error
             raise
+        self._at += len(data)
+        return data
 
     def readall(self) -> bytes:
         return self.read()
@@ -154,15 +189,31 @@ class RemoteStream(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._stream.seek(offset, whence))
+        if whence == io.SEEK_CUR:
+            offset, whence = self._at + offset, io.SEEK_SET
+        self._at = int(self._stream.seek(offset, whence))
+        return self._at
 
     def tell(self) -> int:
-        return int(self._stream.tell())
+        return self._at
 
     def close(self) -> None:
         if not self.closed:
             self._stream.close()
         super().close()
+
+
+class BufferedRemoteStream(io.BufferedReader):
+    """As `RemoteStream`, read a block at a time: of a stream without one a line is read byte by byte."""
+
+    def __init__(self, stream: RemoteStream) -> None:
+        super().__init__(stream, _BLOCK_BYTES)
+        self._remote = stream
+
+    @property
+    def failed(self) -> OSError | None:
+        """As the stream's own."""
+        return self._remote.failed
 
 
 class RemoteSink(io.RawIOBase):

@@ -29,6 +29,17 @@ class StoreFailedError(OSError):
     from there. Exit code 1."""
 
 
+def fault_of_file(error: Exception) -> str:
+    """What is wrong with a file that could not be read, on one line; for whoever takes an `OSError` for its fault.
+
+    Raises:
+        StoreFailedError: the error is one, which says nothing of the file.
+    """
+    if isinstance(error, StoreFailedError):
+        raise error
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` when `word` is close to one of `known`, or list them when they are few."""
     names = sorted(known)

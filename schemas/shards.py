@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.digests import CHUNK_BYTES, canonical_json, stable_hash
-from schemas.errors import DataError, StoreFailedError
+from schemas.errors import DataError, fault_of_file
 from schemas.store import Store
 from schemas.table import META_KEY
 
@@ -217,9 +217,8 @@ def read_shard_meta(store: Store, path: str) -> dict[str, Any] | None:
         with store.open_random(path) as stream:
             raw = pq.read_metadata(stream).metadata or {}
         meta: dict[str, Any] = json.loads(raw[META_KEY])
-    except StoreFailedError:  # that says nothing of the file
-        raise
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+        fault_of_file(error)
         return None
     return meta
 
@@ -280,11 +279,9 @@ def read_shard_index(store: Store, path: str) -> ShardIndex:
             small = _small_columns(file)
     except FileNotFoundError as error:
         raise DataError(f"{where}: is missing; run tracklore build to make it again") from error
-    except StoreFailedError:
-        raise
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"{where}: is damaged ({' '.join(str(error).split())}); run tracklore build --check to make it again"
+            f"{where}: is damaged ({fault_of_file(error)}); run tracklore build --check to make it again"
         ) from error
     if "data" not in schema.names:
         raise DataError(f"{where}: has no column 'data'; not a shard")

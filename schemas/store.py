@@ -23,7 +23,15 @@ from typing import Any, BinaryIO, TypeVar, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.clients import LOUD, RemoteFiles, RemoteStream, failures_as_of_disks, options_of, whole_or_none
+from schemas.clients import (
+    LOUD,
+    BufferedRemoteStream,
+    RemoteFiles,
+    RemoteStream,
+    failures_as_of_disks,
+    options_of,
+    whole_or_none,
+)
 from schemas.digests import digest_of_stream
 from schemas.errors import DataError, UsageError
 
@@ -76,7 +84,8 @@ class Store:
     def _located(self) -> tuple[Any, str]:
         try:
             scheme = self.root.partition("://")[0]
-            fs, path = fsspec.core.url_to_fs(self.root, **options_of(scheme))
+            with failures_as_of_disks(self.root):  # some clients ask for credentials as they are made
+                fs, path = fsspec.core.url_to_fs(self.root, **options_of(scheme))
             if scheme in LOUD:
                 logging.getLogger(LOUD[scheme]).setLevel(logging.CRITICAL)
         except (ImportError, ValueError) as error:
@@ -128,7 +137,13 @@ class Store:
 
     def is_folder(self, relative: str) -> bool:
         """Whether there is a folder of that name."""
-        return bool(self._located[0].isdir(self.full(relative)))
+        fs = self._located[0]
+        if isinstance(fs, LocalFileSystem):
+            return bool(fs.isdir(self.full(relative)))
+        try:  # to a client's own `isdir` a store that fails is one that has no such folder
+            return bool(fs.info(self.full(relative))["type"] == "directory")
+        except FileNotFoundError:
+            return False
 
     def root_exists(self) -> bool:
         """Whether the folder itself is there."""
@@ -179,20 +194,22 @@ class Store:
             OSError: it cannot be opened, or is a pipe or a device, which could be waited for without end.
         """
         self._require_file(relative)
-        return self._opened(relative)
+        stream = self._opened(relative)
+        return cast(BinaryIO, BufferedRemoteStream(stream)) if isinstance(stream, RemoteStream) else stream
 
     def open_random(self, relative: str) -> BinaryIO:
         """Open a file to read small parts of it: a remote one gives what is asked for, and nothing ahead."""
         self._require_file(relative)
         fs = self._located[0]
-        return self._opened(relative, **({} if isinstance(fs, LocalFileSystem) else {"cache_type": "none"}))
+        how = {} if isinstance(fs, LocalFileSystem) else {"cache_type": "none"}
+        return cast(BinaryIO, self._opened(relative, **how))
 
-    def _opened(self, relative: str, **how: Any) -> BinaryIO:
+    def _opened(self, relative: str, **how: Any) -> BinaryIO | RemoteStream:
         fs = self._located[0]
         if isinstance(fs, LocalFileSystem):
             return cast(BinaryIO, fs.open(self.full(relative), "rb", **how))
         path = self.full(relative)
-        return cast(BinaryIO, RemoteStream(fs.open(path, "rb", **how), fs.place(path)))
+        return RemoteStream(fs.open(path, "rb", **how), fs.place(path))
 
     def _require_file(self, relative: str) -> None:
         path = self.local_path(relative)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from schemas.coded import in_one_dictionary, plain
 from schemas.digests import canonical_json
-from schemas.errors import DataError, StoreFailedError, suggest
+from schemas.errors import DataError, fault_of_file, suggest
 from schemas.order import row_order
 from schemas.store import Store
 
@@ -158,7 +158,7 @@ class TableSchema:
             try:
                 table = file.read(columns=columns)
             except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{where}: damaged ({_one_line(error)}); build it again") from error
+                raise DataError(f"{where}: damaged ({fault_of_file(error)}); build it again") from error
         return table.replace_schema_metadata(None)
 
     def batches(self, store: Store, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -174,9 +174,8 @@ class TableSchema:
             with store.open(self.filename) as stream:
                 raw = pq.read_metadata(stream).metadata or {}
             found: dict[str, Any] = json.loads(raw[META_KEY])
-        except StoreFailedError:
-            raise
-        except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+        except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+            fault_of_file(error)
             return {}
         return found
 
@@ -213,10 +212,8 @@ def _opened(store: Store, filename: str, where: str) -> pq.ParquetFile:
         return pq.ParquetFile(store.open(filename) if path is None else str(path))
     except FileNotFoundError as error:
         raise DataError(f"{where}: is missing; run tracklore build to make it") from error
-    except StoreFailedError:
-        raise
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{where}: is no Parquet file ({_one_line(error)})") from error
+        raise DataError(f"{where}: is no Parquet file ({fault_of_file(error)})") from error
 
 
 def _one_line(error: BaseException) -> str:

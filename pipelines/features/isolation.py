@@ -231,7 +231,7 @@ class _Nursery:
         if (name, section) in self._prepared:
             return
         answer = self._ask({"do": "prepare", "name": name, "section": section}, patience_s=PREPARE_S)
-        if answer.get("error") in ("Exception", "MemoryError"):
+        if answer.get("error") in ("Exception", "MemoryError", "StoreFailedError"):
             raise DataError(f"features.{name}: {answer['text']}")
         if "error" in answer:
             raise_error(answer, f"features.{name}")
@@ -352,6 +352,8 @@ def raise_error(answer: dict[str, Any], where: str) -> NoReturn:
             raise DataError(text)
         case "ImportError":
             raise ImportError(text, name=answer["name"])
+        case "StoreFailedError":  # which says nothing of the file
+            raise ExcludedError(Reason.UNREADABLE, f"{where}: {text}")
     # Whatever a decoder stumbles on, it is one track.
     raise ExcludedError(Reason.DECODE_ERROR, f"{where}: {text}")
 

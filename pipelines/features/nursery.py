@@ -22,7 +22,7 @@ from typing import Any
 from pipelines.features.base import Feature, feature_of
 from pipelines.features.media import MediaRef
 from pipelines.features.wire import Patience, receive, send
-from schemas.errors import TrackloreError
+from schemas.errors import StoreFailedError, TrackloreError
 from schemas.manifest import FeatureSection
 from schemas.store import Store
 
@@ -135,6 +135,8 @@ def error_as_json(error: Exception) -> dict[str, Any]:
 
     if isinstance(error, ExcludedError):
         return {"error": "ExcludedError", "text": error.detail, "reason": str(error.reason)}
+    if isinstance(error, StoreFailedError):
+        return {"error": "StoreFailedError", "text": str(error.strerror)}
     if out_of_memory(error):
         return {"error": "MemoryError", "text": str(error)}
     if isinstance(error, ImportError):

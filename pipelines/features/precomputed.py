@@ -110,15 +110,14 @@ class Precomputed(Feature):
         try:
             if not media.inside(path):
                 raise OutsideStoreError(path)
-            stream = media.open(path)
+            with media.open(path) as stream:
+                values = read_array(stream, path)
         except OutsideStoreError as error:
             raise ExcludedError(Reason.OUTSIDE_SOURCE, f"{path!r} leads out of the folder") from error
         except FileNotFoundError as error:
             raise ExcludedError(Reason.MISSING_FILE, f"{path} is not there") from error
         except OSError as error:
             raise ExcludedError(Reason.UNREADABLE, f"{path}: {error.strerror or error}") from error
-        with stream:
-            values = read_array(stream, path)
         bands = self._mel.mels
         published = values if self.settings.axes == "frames_mels" else values.T
         if published.ndim != 2 or published.shape[1] != bands:

@@ -16,7 +16,7 @@ from pipelines.features.fingerprint import HOP_S, Fingerprint, FingerprintSettin
 from pipelines.progress import beat
 from pipelines.recordings.spool import Spool
 from pipelines.stage import BuildContext, Stage, StageResult, written
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, UsageError, fault_of_file
 from schemas.receipt import FunnelStep
 from schemas.store import Store
 from schemas.tables import RECORDINGS, TRACKS
@@ -104,7 +104,7 @@ def spooled_fingerprints(
                 with out.open(path) as stream:
                     table = pq.ParquetFile(stream).read(columns=["track_id", "start_s", "data"])
             except (OSError, pa.ArrowInvalid) as error:
-                why = " ".join(str(error).split())
+                why = fault_of_file(error)
                 raise DataError(f"{out.root}/{path}: is damaged ({why}); run tracklore build --check") from error
             names.append(_in_one(table.column("track_id")))
             seconds.append(table.column("start_s").to_numpy())

@@ -1,4 +1,4 @@
-"""A reader of CSV that knows whether the row that it gave last has an end."""
+"""A reader of CSV that tells a row without an end, and where each row begins."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-NO_END = "a quoted cell does not end"
+from pipelines.progress import beat
+
+_BEAT_EVERY = 1 << 14
+
+
+class EndlessCellError(csv.Error):
+    """A quote that nobody closes, which took all that follows into its cell."""
 
 
 class CsvRows(Iterator[list[str]]):
-    """As `csv.reader`, of text that is given line by line.
+    """As `csv.reader`, of text that is given line by line. Reading on is a sign of life.
 
     Attributes:
-        endless: the last row has a quote that nobody closes, which took all that follows into its cell.
+        start: the line, from 1, that the row begins on which was given or refused last.
+
+    Raises:
+        EndlessCellError: a row has no end, be it the header.
     """
 
     def __init__(self, text: Iterable[str], delimiter: str = ",", *, quoted: bool = True) -> None:
-        self.endless = False
+        self.start = 1
+        self._ended = False
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
         self._reader = csv.reader(self._lines(text), delimiter=delimiter, quoting=quoting)
 
@@ -27,9 +37,15 @@ class CsvRows(Iterator[list[str]]):
         return self._reader.line_num
 
     def __next__(self) -> list[str]:
-        return next(self._reader)
+        self.start = self._reader.line_num + 1
+        row = next(self._reader)
+        if self._ended:
+            raise EndlessCellError("a quoted cell does not end")
+        return row
 
     def _lines(self, text: Iterable[str]) -> Iterator[str]:
-        for line in text:  # noqa: UP028 - it would close the file behind it
+        for number, line in enumerate(text, start=1):
+            if number % _BEAT_EVERY == 0:
+                beat()
             yield line
-        self.endless = True  # within a row more was asked for, or there is no further row
+        self._ended = True  # within a row more was asked for, or there is no further row

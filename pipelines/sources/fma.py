@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pipelines.sources.base import SourceTables
-from pipelines.sources.csv_rows import NO_END, CsvRows
+from pipelines.sources.csv_rows import CsvRows
 from pipelines.sources.gathered import Gathered
 from pipelines.sources.published_files import PublishedFile, PublishedFiles, PublishedFilesSettings
 
@@ -169,21 +169,18 @@ class Fma(PublishedFiles):
             try:
                 places = self._places([next(reader, []) for _ in range(3)])
                 width = len(places) and places["", ""]
-                start = reader.line_num + 1
                 for row in reader:
-                    if reader.endless:
-                        raise self.wrong("tracks", start, NO_END)
+                    start = reader.start
                     if row and len(row) != width:
                         raise self.wrong("tracks", start, f"{len(row)} cells, and {width} are published")
                     if row:
                         if not (row[0].isascii() and row[0].isdigit()):
                             raise self.wrong("tracks", start, f"track_id {row[0]!r} is no number")
                         yield start, int(row[0]), {name: row[places[name]] for name in _COLUMNS}
-                    start = reader.line_num + 1
             except UnicodeDecodeError as error:
                 raise self.wrong("tracks", reader.line_num + 1, f"is not UTF-8 ({error.reason})") from error
             except csv.Error as error:
-                raise self.wrong("tracks", reader.line_num, str(error)) from error
+                raise self.wrong("tracks", reader.start, str(error)) from error
             finally:
                 text.detach()
 

@@ -17,7 +17,7 @@ from pipelines.locations import from_base
 from pipelines.sources.base import SourceTables
 from pipelines.stage import shown
 from schemas.digests import digest_of_stream
-from schemas.errors import UsageError, suggest
+from schemas.errors import UsageError, fault_of_file, suggest
 from schemas.reasons import Reason
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS
@@ -132,7 +132,7 @@ def read_list(store: Store, name: str, where: str) -> pa.Table:
             else:
                 raise UsageError(f"{where}: name the list .csv or .parquet, as what it is")
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{where}: cannot be read as a table ({' '.join(str(error).split())})") from error
+        raise UsageError(f"{where}: cannot be read as a table ({fault_of_file(error)})") from error
     try:
         names = table.column_names
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.sources.pickle_scan import ScanError, scan
-from schemas.errors import UsageError
+from schemas.errors import UsageError, fault_of_file
 from schemas.store import Store
 
 _NUMBERS_AND_TEXT = "biufcSU"
@@ -96,7 +96,7 @@ def _content(store: Store, path: str) -> bytes:
     try:
         return store.read_bytes(path)
     except OSError as error:
-        raise UsageError(f"{store.root}/{path}: cannot be read ({error})") from error
+        raise UsageError(f"{store.root}/{path}: cannot be read ({fault_of_file(error)})") from error
 
 
 class _RefusedError(Exception):

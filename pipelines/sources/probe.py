@@ -83,6 +83,9 @@ def probe(store: Store, path: str) -> Probe:
             head = stream.read(HEAD_BYTES)
             stream.seek(0)
             found = ended(lambda: _probe_tags(stream, path, sha256, sound, head, end), TAGS_S)
+            failed: OSError | None = getattr(stream, "failed", None)
+            if failed is not None:  # to a reader of tags that is a file that ends
+                raise failed
             if found is None:
                 detail = f"its tags could not be read within {TAGS_S:g} s"
                 found = Probe(sha256, sound, reason=Reason.TIMED_OUT, detail=detail)

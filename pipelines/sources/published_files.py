@@ -20,9 +20,9 @@ from typing import Any, BinaryIO, ClassVar, cast
 from pipelines.cache import Remembered, remembered
 from pipelines.progress import beat
 from pipelines.sources.base import Source, SourceContext, SourceSettings
-from pipelines.sources.csv_rows import NO_END, CsvRows
+from pipelines.sources.csv_rows import CsvRows
 from pipelines.sources.file_digests import digest_now, digests_of
-from schemas.errors import UsageError
+from schemas.errors import UsageError, fault_of_file
 from schemas.store import Store
 
 csv.field_size_limit(1 << 27)
@@ -155,7 +155,7 @@ class PublishedFiles(Source):
                 packed = self.path(key).endswith(".gz")
                 yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
         except (OSError, EOFError, zlib.error) as error:
-            raise UsageError(f"{self.where(key)}: cannot be read ({error})") from error
+            raise UsageError(f"{self.where(key)}: cannot be read ({fault_of_file(error)})") from error
 
     def lines(self, key: str) -> Iterator[tuple[int, str]]:
         """The file's lines without their ends, numbered from 1, one at a time. Only line feeds part lines.
@@ -193,21 +193,15 @@ class PublishedFiles(Source):
                 missing = [name for name in columns if name not in names]
                 if missing:
                     raise self.wrong(key, 1, f"no column {', '.join(map(repr, missing))} in the published header")
-                start = reader.line_num + 1
                 for row in reader:
-                    if start % _BEAT_EVERY == 0:
-                        beat()
-                    if reader.endless:
-                        raise self.wrong(key, start, NO_END)
                     if row and len(row) != len(names):
-                        raise self.wrong(key, start, f"{len(row)} cells, and {len(names)} are published")
+                        raise self.wrong(key, reader.start, f"{len(row)} cells, and {len(names)} are published")
                     if row:
-                        yield start, dict(zip(names, row, strict=True))
-                    start = reader.line_num + 1
+                        yield reader.start, dict(zip(names, row, strict=True))
             except UnicodeDecodeError as error:
                 raise self.wrong(key, reader.line_num + 1, f"is not UTF-8 ({error.reason})") from error
             except csv.Error as error:
-                raise self.wrong(key, reader.line_num, str(error)) from error
+                raise self.wrong(key, reader.start, str(error)) from error
             finally:
                 text.detach()
 

@@ -15,12 +15,15 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.sources.csv_rows import NO_END, CsvRows
+from pipelines.progress import beat
+from pipelines.sources.csv_rows import CsvRows, EndlessCellError
+from schemas.errors import fault_of_file
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (*DELIMITERS, ".jsonl", ".parquet")
 Row = tuple[int, dict[str, Any] | str]
 _LONGEST_LIST = 1 << 20
+_BEAT_EVERY = 1 << 13
 
 
 class NotATableError(ValueError):
@@ -56,37 +59,34 @@ def _delimited(stream: BinaryIO, delimiter: str, columns: Collection[str]) -> It
     try:
         names = [name.strip() for name in next(reader, [])]
         _require(columns, names)
-        while True:
-            start = reader.line_num + 1
-            row = next(reader, None)
-            if row is None:
-                return
-            if not row:
-                continue
-            problem = ""
-            if reader.endless:
-                problem = NO_END
-            elif len(row) != len(names):
-                problem = f"{len(row)} cells, and the header has {len(names)}"
-            elif not _is_text("".join(row)):
-                problem = "is not UTF-8"
-            if not problem:
-                yield start, dict(zip(names, row, strict=True))
-            else:  # what stands in its later lines goes with it
-                yield (
-                    start,
-                    problem if reader.line_num == start else f"goes on to line {reader.line_num}: {problem}",
-                )
+        try:
+            for row in reader:
+                if row and len(row) != len(names):
+                    yield _refused(reader, f"{len(row)} cells, and the header has {len(names)}")
+                elif not _is_text("".join(row)):
+                    yield _refused(reader, "is not UTF-8")
+                elif row:
+                    yield reader.start, dict(zip(names, row, strict=True))
+        except EndlessCellError as error:
+            yield _refused(reader, str(error))
     except csv.Error as error:
-        raise NotATableError(f"line {reader.line_num}: {error}") from error
+        raise NotATableError(f"line {reader.start}: {error}") from error
     finally:
         text.detach()
+
+
+def _refused(reader: CsvRows, problem: str) -> Row:
+    """What stands in a row's later lines goes with it."""
+    last = reader.line_num
+    return reader.start, problem if last == reader.start else f"goes on to line {last}: {problem}"
 
 
 def _json_lines(stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
     seen: set[str] = set()
     read = 0
     for number, raw in enumerate(stream, start=1):
+        if number % _BEAT_EVERY == 0:
+            beat()
         if not raw.strip():
             continue
         try:
@@ -111,12 +111,13 @@ def _parquet(stream: BinaryIO, columns: Collection[str]) -> Iterator[Row]:
         file = pq.ParquetFile(stream)
         _require(columns, file.schema_arrow.names)
         number = 0
-        for batch in file.iter_batches(batch_size=8192, columns=sorted(columns)):
+        for batch in file.iter_batches(batch_size=_BEAT_EVERY, columns=sorted(columns)):
+            beat()
             for row in _rows_of(batch):
                 number += 1
                 yield number, row
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise NotATableError(f"is no Parquet file ({' '.join(str(error).split())})") from error
+        raise NotATableError(f"is no Parquet file ({fault_of_file(error)})") from error
 
 
 def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pipelines.locations import from_base
 from pipelines.splits.labels import Codes, as_array
 from schemas.digests import digest_of_stream
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, UsageError, fault_of_file
 from schemas.manifest import RESERVED_SPLITS
 from schemas.store import Store
 from schemas.tables.splits import DEFAULT_SCHEME
@@ -66,7 +66,7 @@ def read_kept(path: str, base: str | None, option: str = KEY, id_name: str = "tr
         with store.open(name) as stream:
             table = pq.read_table(stream)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{where}: is no Parquet file ({' '.join(str(error).split())})") from error
+        raise DataError(f"{where}: is no Parquet file ({fault_of_file(error)})") from error
     id_name = id_name if id_name in table.column_names else "track_id"
     for column in (id_name, "split"):
         if column not in table.column_names:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipelines.splits.keep import kept_splits, read_kept
 from pipelines.splits.labels import as_array
 from pipelines.splits.stratify import Items, stratified_split
-from schemas.errors import DataError, UsageError, suggest
+from schemas.errors import DataError, UsageError, fault_of_file, suggest
 from schemas.store import Store
 from schemas.tables.splits import DEFAULT_SCHEME
 
@@ -59,7 +59,7 @@ def read_table(path: str) -> pa.Table:
     except (IsADirectoryError, PermissionError) as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: is no {suffix[1:]} table ({' '.join(str(error).split())})") from error
+        raise DataError(f"{path}: is no {suffix[1:]} table ({fault_of_file(error)})") from error
 
 
 def split_table(
@@ -124,7 +124,8 @@ def split_table(
         with store.writing(name) as stream:
             pq.write_table(result, stream, compression="zstd")
     except OSError as error:
-        raise UsageError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+        why = fault_of_file(error)
+        raise UsageError(f"--out {out}: cannot be written ({error.strerror or why})") from error
     return result, notes, {"groups": keyed, "labels": labels, "splits": found}
 
 

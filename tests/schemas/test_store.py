@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import StoreFailedError, UsageError
 from schemas.store import LINKED_FOLDER, TEMPORARY_PREFIX, OutsideStoreError, Store, relative_path
+from tests.failing_store import FAILURES, FailingFiles
 from tests.object_store import object_store, use_store
 from tracklore import main
 
@@ -389,3 +390,58 @@ def test_a_store_that_fails_ends_a_command_in_a_line(
         told
     )
     assert told[-1].endswith("; the same command goes on from here"), told
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_network_that_fails_is_a_store_that_fails(failure: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clients raise kinds of their own, some of which are OSErrors and some of which have no number."""
+    store = Store("failing://network/data")
+    store.write_bytes("a/b", b"there")
+    store.write_text("receipt.json", "{}")
+    FailingFiles.plant(failure)
+    FailingFiles.deaf = True
+    try:
+        uses: list[Callable[[], Any]] = [
+            lambda: store.read_bytes("a/b"),
+            lambda: store.info("a/b"),
+            lambda: store.size("a/b"),
+            lambda: store.is_folder("a"),
+        ]
+        for number, use in enumerate(uses):
+            with pytest.raises(StoreFailedError, match=r"the store did not do what was asked: \w") as raised:
+                use()
+            assert raised.value.filename.startswith("failing://network/data/a"), (number, raised.value)
+        FailingFiles.deaf = False
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", store.root])
+    finally:
+        FailingFiles.mend()
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert ended.value.code == 1, told
+    assert told.endswith("; the same command goes on from here"), told
+
+
+def test_a_file_far_away_is_read_by_lines_in_blocks_and_at_random_by_what_is_asked() -> None:
+    store = Store("failing://network/lines")
+    line = b"x" * 79 + b"\n"
+    store.write_bytes("a", line * 10_000)
+    FailingFiles.mend()
+    with store.open("a") as stream:
+        assert list(stream) == [line] * 10_000
+    assert FailingFiles.reads < 50
+    FailingFiles.plant("reset", at=100)
+    with store.open_random("a") as stream:
+        assert stream.read(100) == (line * 2)[:100]
+    FailingFiles.mend()
+
+
+def test_a_file_of_memory_is_read_by_two_at_once() -> None:
+    """It is one stream for all who open it."""
+    store = Store(f"memory://{uuid.uuid4().hex}")
+    content = os.urandom(1 << 20)
+    store.write_bytes("a", content)
+    for opened in (store.open, store.open_random):
+        with opened("a") as one, opened("a") as other:
+            parts = [(one.read(50_000), other.read(70_000)) for _ in range(30)]
+        assert b"".join(part for part, _ in parts) == content
+        assert b"".join(part for _, part in parts) == content

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.digests import stable_hash
-from schemas.errors import DataError
+from schemas.errors import DataError, fault_of_file
 from schemas.receipt import FileEntry
 from schemas.shards import FeatureSpec, ShardIndex, read_shard_index
 from schemas.store import Store
@@ -203,7 +203,8 @@ class ClipReader:
                 for (_, first, end), (number, offset) in zip(wanted, places, strict=True)
             ]
         except (OSError, ValueError) as error:
-            raise DataError(f"{self._store.root}/{self._paths[wanted[0][0]]}: cannot be read ({error})") from error
+            why = fault_of_file(error)
+            raise DataError(f"{self._store.root}/{self._paths[wanted[0][0]]}: cannot be read ({why})") from error
 
 
 def _merged(

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.digests import canonical_json
-from schemas.errors import UsageError, suggest
+from schemas.errors import UsageError, fault_of_file, suggest
 from schemas.table import META_KEY
 from schemas.tables import LABELS, TRACKS
 from train.data.dataset import Dataset
@@ -209,6 +209,7 @@ def _cached(run: Run, key: dict[str, Any]) -> tuple[list[str], Vectors] | None:
             return None
         column = table.column("vector").combine_chunks()
         vectors = column.flatten().to_numpy().reshape(table.num_rows, -1)
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+        fault_of_file(error)
         return None  # a cache that cannot be read is made again
     return table.column("track_id").to_pylist(), vectors

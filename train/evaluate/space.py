@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.errors import fault_of_file
 from schemas.store import Store
 
 Vectors = npt.NDArray[np.float32]
@@ -66,6 +67,7 @@ def read_space(store: Store, path: str) -> Space | None:
             table = pq.read_table(stream)
         kinds, names, categories = (table.column(name).to_pylist() for name in ("kind", "name", "category"))
         vectors = table.column("vector").combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+        fault_of_file(error)
         return None
     return Space(kinds, names, categories, vectors)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, fault_of_file
 from schemas.store import Store
 
 Vectors = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ def read_vectors(file: str, key: str) -> tuple[list[str], Vectors]:
     except FileNotFoundError as error:
         raise UsageError(f"{file}: is not there") from error
     except (OSError, pa.ArrowInvalid) as error:
-        raise UsageError(f"{file}: is no Parquet file ({' '.join(str(error).split())})") from error
+        raise UsageError(f"{file}: is no Parquet file ({fault_of_file(error)})") from error
     for column in (key, "vector"):
         if column not in table.column_names:
             raise UsageError(f"{file}: has no column {column!r}; it has: {', '.join(table.column_names)}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.sources.msd.label_columns import texts
 from pipelines.sources.pickles import unpickled
-from schemas.errors import UsageError
+from schemas.errors import UsageError, fault_of_file
 
 _MOST_CELLS = 10_000_000
 _MOST_BYTES = 4096
@@ -29,9 +29,7 @@ def read_frame(stream: BinaryIO, where: str) -> tuple[list[str], dict[str, list[
         with h5py.File(stream, "r") as file:
             return _frame(_only_frame(file, where), where)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"{where}: no HDF5 file that can be read ({' '.join(str(error).split())[:200]})"
-        ) from error
+        raise UsageError(f"{where}: no HDF5 file that can be read ({fault_of_file(error)[:200]})") from error
 
 
 def _only_frame(file: h5py.File, where: str) -> h5py.Group:

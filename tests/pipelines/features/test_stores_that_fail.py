@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import botocore.exceptions  # type: ignore[import-untyped]
-import fsspec
 import numpy as np
 import pytest
 import soundfile
-from fsspec.implementations.memory import MemoryFileSystem
 
+from pipelines.features.base import feature_of
 from pipelines.features.decode import ExcludedError, Window, decode
+from pipelines.features.isolation import raise_error
+from pipelines.features.media import MediaRef
+from pipelines.features.nursery import error_as_json
 from pipelines.features.video_frames import VideoFrames
 from pipelines.synthesis.videos import encode_video, plan_video
+from schemas.errors import StoreFailedError
+from schemas.manifest import FeatureSection
 from schemas.reasons import FAULTS_OF_THE_MACHINE, Reason
 from schemas.store import Store
+from tests.failing_store import FAILURES, FailingFiles
 
 # libsndfile reads by callbacks, which can only tell of what is raised in them; a build keeps decoders quiet.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-FAILURES: dict[str, Callable[[], Exception]] = {
-    "aiohttp": lambda: aiohttp.ClientPayloadError("Response payload is not completed"),
-    "botocore": lambda: botocore.exceptions.ReadTimeoutError(endpoint_url="https://store.invalid"),
-}
-
-
-class _Failing(MemoryFileSystem):  # type: ignore[misc]
-    """Fails at reads from a byte on, so many times."""
-
-    protocol = "failing"
-    store: dict[str, Any] = {}  # noqa: RUF012 - as the class that it is
-    pseudo_dirs = [""]  # noqa: RUF012
-    at, times = 0, 0
-    failure = staticmethod(FAILURES["aiohttp"])
-
-    def _open(self, path: str, mode: str = "rb", **how: Any) -> Any:
-        file = super()._open(path, mode, **how)
-        return file if mode != "rb" else _Read(file.getvalue())
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return "/" + str(path).removeprefix("failing://").strip("/")
-
-
-class _Read(io.BytesIO):
-    def read(self, size: int | None = -1) -> bytes:
-        if _Failing.times and self.tell() >= _Failing.at:
-            _Failing.times -= 1
-            raise _Failing.failure()
-        return super().read(size)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> None:
-    fsspec.register_implementation("failing", _Failing, clobber=True)
 
 
 @pytest.fixture
@@ -72,7 +40,7 @@ def failing(tmp_path: Path) -> Iterator[Store]:
         store.write_bytes(path.name, path.read_bytes())
     store.write_bytes("b.mp4", video.read_bytes())
     yield store
-    _Failing.times = 0
+    FailingFiles.mend()
 
 
 def told(work: Callable[[], Any]) -> tuple[Reason, str]:
@@ -88,7 +56,7 @@ def test_sound(failing: Store, client: str, times: int, name: str, at: int) -> N
     """Also when the store answers again a moment later: the decoder took it for a file that ends."""
     whole, _ = decode(failing, name, Window(None), 16_000)
     assert len(whole)
-    _Failing.at, _Failing.times, _Failing.failure = at, times, staticmethod(FAILURES[client])
+    FailingFiles.plant(client, at, times)
     reason, detail = told(lambda: decode(failing, name, Window(None), 16_000))
     assert reason is Reason.UNREADABLE and reason in FAULTS_OF_THE_MACHINE, (reason, detail)
     assert name in detail and "store" in detail, detail
@@ -104,6 +72,33 @@ def test_pictures(failing: Store, client: str, times: int, at: int) -> None:
             return sum(1 for _ in frames.at(seconds))
 
     assert shown() == len(seconds)
-    _Failing.at, _Failing.times, _Failing.failure = at, times, staticmethod(FAILURES[client])
+    FailingFiles.plant(client, at, times)
     reason, detail = told(shown)
     assert reason is Reason.UNREADABLE, (reason, detail)
+
+
+@pytest.mark.parametrize("client", FAILURES)
+@pytest.mark.parametrize("at", [0, 1000])
+def test_published_arrays(failing: Store, client: str, at: int) -> None:
+    values = np.zeros((48, 50_000), np.float32)
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    failing.write_bytes("a.npy", buffer.getvalue())
+    section = FeatureSection.model_validate(
+        {"kind": "precomputed", "layout": "custom", "pattern": "{track_id}.npy", "preset": "melon"}
+    )
+    feature = feature_of("mel", section, "m.yaml")
+    (clip,) = feature.clips(failing, MediaRef("a", "a.npy"))
+    assert clip.data.shape == (50_000, 48)
+    FailingFiles.plant(client, at)
+    reason, detail = told(lambda: feature.clips(failing, MediaRef("a", "a.npy")))
+    assert reason is Reason.UNREADABLE, (reason, detail)
+    assert detail.startswith("a.npy: the store did not"), detail
+
+
+def test_any_feature_whose_decoder_lets_the_failure_out() -> None:
+    """It is told by another process; a fault of the machine is one that `--retry` tries again."""
+    error = StoreFailedError(errno.EIO, "the store did not do what was asked", "s3://bucket/a.npy")
+    reason, detail = told(lambda: raise_error(error_as_json(error), "a.npy"))
+    assert reason in FAULTS_OF_THE_MACHINE, (reason, detail)
+    assert detail == "a.npy: the store did not do what was asked"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from pipelines.progress import signs_of_life
 from pipelines.sources.base import SourceContext
 from pipelines.sources.caption_table import CaptionTable, CaptionTableSettings
 from pipelines.sources.table_rows import cell_list
@@ -355,6 +356,34 @@ def test_a_quote_that_nobody_closes_is_told_with_all_that_it_takes(tmp_path: Pat
     assert found.tracks.column("track_id").to_pylist() == ["t0"]
     (left,) = found.exclusions.to_pylist()
     assert left["id"] == "t.csv:4" and "goes on to line 6" in left["detail"], left
+
+
+def test_a_header_with_a_quote_that_nobody_closes_is_no_table_without_rows(
+    tmp_path: Path, context: SourceContext
+) -> None:
+    (tmp_path / "a.csv").write_text("id,text,audio\ns0,a,x\n")
+    (tmp_path / "b.csv").write_text('id,text,"audio\nt0,a,x\nt1,b,y\n')
+    with pytest.raises(UsageError, match=r"b\.csv: line 1: a quoted cell does not end"):
+        source(context, tmp_path, files="*.csv", columns={"id": "id", "caption": "text"}).read()
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_long_table_shows_signs_of_life(ending: str, tmp_path: Path, context: SourceContext) -> None:
+    """A stage in which nothing moves for long is ended."""
+
+    def moved(count: int) -> int:
+        path, ids = tmp_path / f"{count}.{ending}", [f"t{number}" for number in range(count)]
+        if ending == "parquet":
+            pq.write_table(pa.table({"id": ids}), path)
+        elif ending == "csv":
+            path.write_text("id\n" + "".join(f"{name}\n" for name in ids))
+        else:
+            path.write_text("".join(f'{{"id": "{name}"}}\n' for name in ids))
+        before = signs_of_life()
+        assert source(context, tmp_path, files=path.name, columns={"id": "id"}).read().tracks.num_rows == count
+        return signs_of_life() - before
+
+    assert moved(50_000) >= moved(10) + 3
 
 
 def test_a_row_of_parquet_that_is_no_text_is_that_rows_problem(tmp_path: Path, context: SourceContext) -> None:

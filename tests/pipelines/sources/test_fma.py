@@ -207,3 +207,12 @@ def test_the_recipe_builds_and_tells_of_the_leaks(tmp_path: Path, audited: Calla
     assert found.shared("published", "artists") == 1
     assert found.strict == 1
     assert found.sizes("published") == {"train": 36, "valid": 12, "test": 13}
+
+
+def test_a_header_with_a_quote_that_nobody_closes(tmp_path: Path, context: SourceContext) -> None:
+    """Its third row has nothing but a first cell, so that one more takes nothing that is missed."""
+    folder = publish(tmp_path / "meta", ROWS)
+    lines = (folder / "tracks.csv").read_text("utf-8").split("\n")
+    (folder / "tracks.csv").write_text("\n".join([*lines[:2], f'{lines[2]}"', "2,a", "5,b", ""]), "utf-8")
+    with pytest.raises(UsageError, match=r"tracks\.csv: line 3: a quoted cell does not end"):
+        source(context, folder).read()

@@ -66,3 +66,6 @@ def test_a_quote_that_nobody_closes_does_not_take_the_rest_of_a_table(
     words = Words(PublishedFilesSettings(kind="words", path=str(tmp_path)), context)
     with pytest.raises(UsageError, match=r"t\.csv: line 4: a quoted cell does not end"):
         list(words.rows("words", ",", ["id", "word"]))
+    (tmp_path / "t.csv").write_text('id,word,"more\n1,a,b\n2,c,d\n')
+    with pytest.raises(UsageError, match=r"t\.csv: line 1: a quoted cell does not end"):
+        list(words.rows("words", ",", ["id", "word"]))
