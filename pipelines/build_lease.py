@@ -11,6 +11,7 @@ Workers of other processes do not look at it: what they make is let in for as lo
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
 import threading
@@ -18,16 +19,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, StoreFailedError, UsageError
 from schemas.store import Store
 
 LEASE_FILE = ".lease"
 RENEW_S = 2.0
-# Longer than a client waits for the answer to one request: a renewal that is tried again is no dead holder.
+# A client may wait for a minute, and ask again for more. The holder's requests are given up before: two in a row
+# may be, and a third renews it within the watch.
+_ANSWER_S = 6.0
 WATCH_S = 20.0
 # Within it, whoever wrote at the same moment, or renewed while it was taken over, has written.
 SETTLE_S = 3.0
-_LAST_RENEWAL_S = 30.0
+# One that is left there costs the next build a watch, and whoever waits for this one's end nothing.
+_LEAVE_S = 10.0
+# A store that is at fault, or has two creating at once, is asked so often.
+_CREATIONS = 5
+_REFUSALS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
 # Where a condition that is refused once is known to hold for two that ask at the same moment.
 _CONDITIONAL = frozenset({"s3", "s3a", "gs", "gcs"})
 _in_this_process = threading.Lock()
@@ -73,6 +80,7 @@ class _Lease:
         self._count = 0
         self._written = self._held = False
         self._seen = 0.0
+        self._why_left = ""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost = False
@@ -82,6 +90,7 @@ class _Lease:
 
         Raises:
             UsageError: another build holds it, or was faster.
+            StoreFailedError: the store failed for long.
         """
         while True:
             found = self._read()
@@ -135,11 +144,21 @@ class _Lease:
         )
 
     def end(self) -> None:
-        """Renew it no more, and delete it when it is still this build's."""
+        """Renew it no more, and delete it when it is still this build's; a store that is dead is not waited for."""
         self._ended.set()
+        if not self._written:
+            return
+        leaving = threading.Thread(target=self._leave, name="lease's end", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_S)
+        why = "no answer" if leaving.is_alive() else self._why_left
+        if why:
+            self._say(f"{self._out.root}: {LEASE_FILE} was left there ({why}); it ends by itself")
+
+    def _leave(self) -> None:
         if self._thread is not None:
-            self._thread.join(_LAST_RENEWAL_S)
-        if not self._written or self.lost:
+            self._thread.join()
+        if self.lost:
             return
         try:
             if self._is_ours(self._read()):
@@ -147,31 +166,37 @@ class _Lease:
             else:
                 self.lost = self._held
         except Exception as error:  # clients have errors of their own kinds; the next build takes it over
-            self._say(f"{self._out.root}: {LEASE_FILE} was left there ({type(error).__name__}); it ends by itself")
+            self._why_left = type(error).__name__
 
     def _create(self) -> bool:
         """Write it where there is none, or leave what another wrote; return whether no two can have done so."""
-        scheme = self._out.root.partition("://")[0]
         self._written = True
         if not self._out.is_shared:
             with _in_this_process, suppress(FileExistsError):
                 self._out.create(LEASE_FILE, self._content())
             return True
         try:
-            self._out.create(LEASE_FILE, self._content())
+            self._create_at_last()
+            self._create_at_last()  # some take the condition and do not look at it
         except FileExistsError:
-            return scheme in _CONDITIONAL
-        except (OSError, NotImplementedError, TypeError, ValueError):
+            return self._out.root.partition("://")[0] in _CONDITIONAL
+        except (OSError, NotImplementedError, TypeError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in _REFUSALS:
+                raise
             if self._read() is None:  # a store that knows no conditions
                 self._write()
-            return False
-        try:  # some take the condition and do not look at it
-            self._out.create(LEASE_FILE, self._content())
-        except FileExistsError:
-            return scheme in _CONDITIONAL
-        except (OSError, NotImplementedError, TypeError, ValueError):
-            return False
         return False
+
+    def _create_at_last(self) -> None:
+        """Write it where there is none. A store that fails may still know conditions: written without one, it might
+        take the place of what another wrote, who trusts in them.
+        """
+        for _ in range(_CREATIONS - 1):
+            with suppress(StoreFailedError):
+                self._out.create(LEASE_FILE, self._content())
+                return
+            time.sleep(RENEW_S / 2)
+        self._out.create(LEASE_FILE, self._content())
 
     def _stands_still(self, found: bytes) -> bool:
         """Watch another's lease; return whether it is one that nobody renews, and not one that went.
@@ -196,31 +221,34 @@ class _Lease:
         return UsageError(f"{self._out.root}: another build is at work here; wait for it to end")
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW_S) and not self.lost:
+        began = time.monotonic()
+        while not self._ended.wait(max(0.0, began + RENEW_S - time.monotonic())) and not self.lost:
+            began = time.monotonic()
             # Whatever a client raises is raised by the build as well, where it matters; this is tried again.
             with suppress(Exception):
-                self._look()
-                late = time.monotonic() - self._seen > RENEW_S  # it may have stood still since it looked
+                self._look(_ANSWER_S)
+                # An answer that took longer than it may was not waited for: this process stood still.
+                late = time.monotonic() - began > _ANSWER_S
                 if not (self.lost or late or self._ended.is_set()):
                     self._count += 1
-                    self._write()
+                    self._write(_ANSWER_S)
 
-    def _look(self) -> None:
+    def _look(self, within_s: float | None = None) -> None:
         asked = time.monotonic()
-        if self._is_ours(self._read()):
+        if self._is_ours(self._read(within_s)):
             self._seen = asked
         else:
             self.lost = True
 
-    def _read(self) -> bytes | None:
+    def _read(self, within_s: float | None = None) -> bytes | None:
         try:
-            return self._out.read_now(LEASE_FILE)
+            return self._out.read_now(LEASE_FILE, within_s)
         except FileNotFoundError:
             return None
 
-    def _write(self) -> None:
+    def _write(self, within_s: float | None = None) -> None:
         self._written = True
-        self._out.put(LEASE_FILE, self._content())
+        self._out.put(LEASE_FILE, self._content(), within_s)
 
     def _content(self) -> bytes:
         return json.dumps({"token": self._token, "count": self._count}).encode()

@@ -41,6 +41,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 _AT_ONCE = 32
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# A file that could not be written is given up before the patience of whoever waits for the end is.
+_GIVE_UP_S = 10.0
 # Longer than any writer waits between two parts of a file.
 _ABANDONED_S = 24 * 3600.0
 NO_FILE = "pipe, socket or device"
@@ -250,7 +252,7 @@ class Store:
         """Write a file under a temporary name of this attempt, and give it its own name when all is written.
 
         A reader never sees half a file, two attempts never write into each other's, and when the block raises
-        nothing is left behind.
+        nothing is left behind, unless the store fails as well.
 
         Args:
             require: called when all is written; when it raises, the file is left as it was.
@@ -278,8 +280,8 @@ class Store:
             else:
                 fs.mv(temporary, target)
         except BaseException as error:
-            with contextlib.suppress(FileNotFoundError):
-                fs.rm(temporary)
+            with contextlib.suppress(Exception):  # what is told is the error that came first
+                fs.rm(temporary, **_at_most(fs, _GIVE_UP_S))
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 raise DataError(
                     f"{self.root}: {os.strerror(error.errno)}; make room there, and try again"
@@ -296,31 +298,42 @@ class Store:
         self.write_bytes(relative, text.encode("utf-8", "surrogatepass"), require)
 
     def create(self, relative: str, data: bytes) -> None:
-        """Write a small file where there is none, in one request. Not every store keeps two at once apart.
+        """Write a small file where there is none, and its bucket. Not every store keeps two at once apart.
 
         Raises:
             FileExistsError: there is one.
-            OSError, NotImplementedError, TypeError, ValueError: the store knows no such condition, or failed.
+            StoreFailedError: the store failed, and may have written it.
+            OSError, NotImplementedError, TypeError, ValueError: the store knows no such condition, or refused.
         """
-        self._put(relative, data, mode="create")
-
-    def put(self, relative: str, data: bytes) -> None:
-        """Write a small file in one request, in place of what is there. Remote stores only: a disk's would be seen
-        half written."""
-        self._put(relative, data)
-
-    def _put(self, relative: str, data: bytes, **how: str) -> None:
         fs, path = self._located[0], self.full(relative)
         fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        fs.pipe_file(path, data, **how)
+        fs.pipe_file(path, data, mode="create")
 
-    def read_now(self, relative: str) -> bytes:
-        """A small file as it is now, in one request.
+    def put(self, relative: str, data: bytes, within_s: float | None = None) -> None:
+        """Write a small file in one request, in place of what is there. Remote stores only: a disk's would be seen
+        half written, and a folder is not made.
+
+        Args:
+            within_s: how long it may take; where the store's client knows no limit, it takes what it takes.
+
+        Raises:
+            StoreFailedError: the store failed, or took longer, and may have written it.
+        """
+        fs = self._located[0]
+        fs.pipe_file(self.full(relative), data, **_at_most(fs, within_s))
+
+    def read_now(self, relative: str, within_s: float | None = None) -> bytes:
+        """A small file as it is now.
+
+        Args:
+            within_s: see `put`.
 
         Raises:
             FileNotFoundError: there is none.
+            StoreFailedError: the store failed, or took longer.
         """
-        return bytes(self._located[0].cat_file(self.full(relative)))
+        fs = self._located[0]
+        return bytes(fs.cat_file(self.full(relative), **_at_most(fs, within_s)))
 
     @contextlib.contextmanager
     def guarded(self, guard: Callable[[], None], glance: Callable[[], None]) -> Iterator[None]:
@@ -361,6 +374,7 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 if age_s and time.time() - fs.modified(name).timestamp() < age_s:
                     continue
+                _guards.get(self.root, _nothing)()
                 fs.rm(name)
                 removed += 1
         return removed
@@ -416,6 +430,11 @@ class Store:
 
 def _nothing() -> None:
     pass
+
+
+def _at_most(fs: Any, within_s: float | None) -> dict[str, float]:
+    """What ends a call of a client in time; of fsspec's only those that ask in a loop of their own can be ended."""
+    return {"timeout": within_s} if within_s is not None and fs.async_impl else {}
 
 
 def _is_temporary(path: str) -> bool:

@@ -18,7 +18,7 @@ import soundfile
 
 from pipelines.engine import Engine
 from pipelines.progress import Reporter
-from pipelines.recordings.stage import read_fingerprints
+from pipelines.recordings.stage import spooled_fingerprints
 from pipelines.sources.base import SourceContext
 from pipelines.sources.caption_table import CaptionTable, CaptionTableSettings
 from pipelines.sources.known_bad import read_list
@@ -85,7 +85,7 @@ READERS: dict[str, Callable[[Store], Any]] = {
     "captions, parquet": lambda store: captions(store, "t.parquet"),
     "pickle": lambda store: load_pickle(store, "t.pickle"),
     "hdf": frame,
-    "fingerprints": lambda store: read_fingerprints(store, ["features/a.parquet"], pa.chunked_array([["a"]])),
+    "fingerprints": lambda store: spooled_fingerprints(store, ["features/a.parquet"], pa.chunked_array([["a"]])),
     "a table of ours": TRACKS.read,
     "its metadata": TRACKS.meta,
     "its check": TRACKS.check,

@@ -7,8 +7,10 @@ import sys
 
 SCRIPT = """
 import os, signal, time, weakref
+from schemas import interrupts
 from schemas.interrupts import keep_interrupts
 
+interrupts._AGAIN_S = 5.0  # what comes behind the clean-up is to be seen to go on
 signal.signal(signal.SIGINT, signal.default_int_handler)
 keep_interrupts()
 keep_interrupts()

@@ -138,6 +138,18 @@ def test_what_killed_attempts_left_is_hidden_and_removed(store: Store) -> None:
     assert store.read_bytes("features/x/a") == b"1"
 
 
+def test_what_is_left_behind_is_removed_by_whoever_may_write_there(store: Store) -> None:
+    store.write_bytes(f"{TEMPORARY_PREFIX}a-1", b"half")
+
+    def refuse() -> None:
+        raise ZeroDivisionError
+
+    with store.guarded(refuse, lambda: None), pytest.raises(ZeroDivisionError):
+        store.remove_temporaries()
+    assert store.read_bytes(f"{TEMPORARY_PREFIX}a-1") == b"half"
+    assert store.remove_temporaries() == 1
+
+
 def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write_bytes("a", b"1")
@@ -253,7 +265,7 @@ def test_a_google_store_that_does_not_answer_is_asked_again(monkeypatch: pytest.
         finally:
             over.set()
             server.shutdown()
-    assert len(asked) == 2
+    assert len(asked) >= 2
 
 
 def test_an_upload_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +301,22 @@ def test_a_track_is_two_requests_of_a_store(monkeypatch: pytest.MonkeyPatch) -> 
             assert json.load(answer)["requests"] == 2
 
 
+def test_a_renewal_of_a_lease_is_three_requests_of_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look, for which its client asks twice, and a write: what `docs/scale.md` reckons with."""
+    with object_store() as address:
+        use_store(address, monkeypatch)
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="leases")
+        store = Store("s3://leases/data")
+        store.create("a", b"1")
+        counts = f"{address}/-/counts"
+        urllib.request.urlopen(counts, timeout=10).close()
+        assert store.read_now("a") == b"1"
+        store.put("a", b"2")
+        with urllib.request.urlopen(counts, timeout=10) as answer:
+            assert json.load(answer)["requests"] == 3
+        assert store.read_now("a") == b"2"
+
+
 class _Answers:
     """A store that answers each request with the next status of a list, and with the last one ever after."""
 
@@ -299,6 +327,8 @@ class _Answers:
         answers = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # by which a client may ask before it sends a body
+
             def log_message(self, *words: Any) -> None:
                 pass
 
@@ -361,8 +391,7 @@ def test_what_a_store_refuses_names_the_place(
         for name, use in uses.items():
             with pytest.raises(kind) as raised:
                 use()
-            wanted = "s3://bucket/data/a" if name == "put" else "s3://bucket/data/a/b"  # the folder comes first
-            assert raised.value.filename == wanted, (name, raised.value)
+            assert raised.value.filename == "s3://bucket/data/a/b", (name, raised.value)
             assert raised.value.strerror and "Errno" not in raised.value.strerror, (name, raised.value)
             if kind is FileNotFoundError:
                 assert raised.value.strerror == "No such file or directory", (name, raised.value)
