@@ -38,9 +38,12 @@ FAULTS ?= 100
 faults: $(VENV)/.installed
 	FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/faults -n $(TEST_PROCESSES)
 
-# The same manifest on every engine: each must end in the same receipt. What the engines need is fetched once into
-# .engines, by Maven, by Go, and from the pins; a table is printed, and written to engines.json.
+# The same manifests on every engine: each must end in the same receipt. What the engines need is fetched once into
+# .engines, by Maven, by Go, and from the pins; a table is printed, and written to engines.json. With them go the jobs
+# that Dataflow is sent, and the steps of the image that its workers run, whose packages are downloaded anew.
 ENGINES := .engines
+# Empty on a machine without 20 GB to spare.
+DOCKERFILE ?= 1
 PRISM_VERSION := v2.77.0
 FLINK_VERSION := 1.19
 BEAM_JAVA_VERSION := 2.62.0
@@ -53,7 +56,8 @@ engines: $(VENV)/.installed $(PRISM_BUILT) $(FLINK_FETCHED) $(ENGINES)/worker/.i
 	@rm -rf $(ENGINES)/dist && mkdir -p $(ENGINES)/dist
 	@$(BIN)/python -m hatchling build --target wheel --directory $(ENGINES)/dist > /dev/null
 	@VIRTUAL_ENV=$(ENGINES)/worker $(BIN)/uv pip install --quiet --no-deps --offline --reinstall $(ENGINES)/dist/*.whl
-	FLINK_VERSION=$(FLINK_VERSION) $(BIN)/python -m pytest tests/engines
+	FLINK_VERSION=$(FLINK_VERSION) TRACKLORE_DOCKERFILE=$(DOCKERFILE) $(BIN)/python -m pytest tests/engines \
+		tests/pipelines/dataflow tests/test_dockerfile.py
 
 $(PRISM_BUILT):
 	@command -v go > /dev/null || { echo "Prism is built by Go, which is not here"; exit 1; }

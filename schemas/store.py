@@ -211,6 +211,8 @@ class Store:
         if isinstance(fs, LocalFileSystem):
             return cast(BinaryIO, fs.open(self.full(relative), "rb", **how))
         path = self.full(relative)
+        # Decoders read by a few kB, and gcsfs, left to itself, asks for each of them.
+        how = {"cache_type": "readahead", **how}
         return RemoteStream(fs.open(path, "rb", **how), fs.place(path))
 
     def _require_file(self, relative: str) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,16 @@ def test_what_is_copied_is_there_and_is_all_that_a_wheel_needs() -> None:
     assert set(re.findall(r'"(.*?)"', packaged[1])) <= set(copied)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("TRACKLORE_DOCKERFILE"), reason="downloads gigabytes; TRACKLORE_DOCKERFILE=1 runs it"
-)
-def test_its_steps_install_a_tracklore_that_builds(tmp_path: Path) -> None:
-    home, work = tmp_path / "venv", tmp_path / "opt"
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Where the virtual environment goes: gigabytes, which are not kept as pytest keeps folders."""
+    yield tmp_path / "venv"
+    shutil.rmtree(tmp_path / "venv", ignore_errors=True)
+
+
+@pytest.mark.skipif(not os.environ.get("TRACKLORE_DOCKERFILE"), reason="downloads gigabytes; make engines runs it")
+def test_its_steps_install_a_tracklore_that_builds(home: Path, tmp_path: Path) -> None:
+    work = tmp_path / "opt"
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     work.mkdir()
     environment = {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(home)}

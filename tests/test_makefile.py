@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 JARS = ("tests/engines/pom.xml", "tests/engines/job_server_jar.py")
 SOURCES = ("Makefile", "pyproject.toml", "requirements.lock", "requirements-uv.lock", *JARS)
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@needs_make
 @pytest.mark.parametrize(
     ("changed", "fetched"),
     [
@@ -43,3 +44,13 @@ def test_engines_of_another_version_are_fetched_anew(tmp_path: Path, changed: st
     make("--touch", "engines", "FLINK_VERSION=1.19")
     assert would_fetch() == set()
     assert would_fetch(changed) == fetched
+
+
+@needs_make
+def test_engines_leaves_out_neither_dataflow_nor_the_dockerfile() -> None:
+    told = subprocess.run(["make", "-n", "engines"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (line,) = [line for line in told.replace("\\\n", " ").splitlines() if "pytest" in line]
+    words = line.split()
+    assert "TRACKLORE_DOCKERFILE=1" in words
+    for path in ("tests/engines", "tests/pipelines/dataflow", "tests/test_dockerfile.py"):
+        assert path in words and (ROOT / path).exists(), path

@@ -1,4 +1,4 @@
-"""One manifest on every engine, through the command line; `make engines` fetches them and runs all of it."""
+"""The same manifests on every engine, through the command line; `make engines` fetches them and runs all of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import apache_beam
 import pytest
 
-from tests.engines.corpus import write
+from tests.engines import corpus, videos
 from tests.engines.services import JOB_SERVER_JAR, LOGS, PRISM, WORKER_PYTHON
 from tests.faults.builds import Ended, Started, ended, receipt_of, require_finished
 from tests.faults.tally import is_whole
 
 BUILD_S = 600.0
+NOT_RUN = ("Google's own Dataflow service", "an engine in Docker")
 _rows: list[dict[str, Any]] = []
 
 
@@ -91,24 +92,45 @@ class Trial:
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("corpus"))
+    return corpus.write(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="session")
 def reference(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the default runner makes of it. To be read only."""
-    folder = tmp_path_factory.mktemp("reference")
+    data = _made_here(manifest, tmp_path_factory.mktemp("reference"))
+    assert receipt_of(data)["shards"] > 2, "too few shards to be spread over workers"
+    _require_stages(data, "source", "tags", "features.mel", "features.fp", "recordings", "splits")
+    return data
+
+
+@pytest.fixture(scope="session")
+def videos_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return videos.write(tmp_path_factory.mktemp("videos"))
+
+
+@pytest.fixture(scope="session")
+def videos_reference(videos_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the default runner makes of the videos. To be read only."""
+    data = _made_here(videos_manifest, tmp_path_factory.mktemp("videos-reference"))
+    _require_stages(data, "source", "videos", "tags", "splits", "features.pictures", "features.sound")
+    return data
+
+
+def _made_here(manifest: Path, folder: Path) -> Path:
     one = Started(["build", str(manifest), "--out", str(folder / "data")], folder / "home", {})
     try:
         ran = one.end(BUILD_S)
     finally:
         ended(one)
     assert ran.code == 0, ran.err
-    receipt = receipt_of(folder / "data")
-    assert receipt["shards"] > 2, "too few shards to be spread over workers"
-    made = {"tracks.parquet", "tags.parquet", "labels.parquet", "splits.parquet", "pairs.parquet"}
-    assert made <= {path for stage in receipt["stages"].values() for path in stage["files"]}
     return folder / "data"
+
+
+def _require_stages(data: Path, *names: str) -> None:
+    """Require that a build had these stages, and that each made files."""
+    stages = receipt_of(data)["stages"]
+    assert set(names) <= {name for name, stage in stages.items() if stage["files"]}, sorted(stages)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -121,23 +143,35 @@ def _fetched() -> None:
 @pytest.fixture
 def trial(request: pytest.FixtureRequest, manifest: Path, reference: Path, tmp_path: Path) -> Iterator[Trial]:
     """A build that is counted in the table. Its processes do not outlive the test."""
-    logs = LOGS / request.node.name.removeprefix("test_").replace("[", "-").rstrip("]")
+    yield from _counted(request.node, manifest, reference, tmp_path)
+
+
+@pytest.fixture
+def videos_trial(
+    request: pytest.FixtureRequest, videos_manifest: Path, videos_reference: Path, tmp_path: Path
+) -> Iterator[Trial]:
+    """The same of the music videos."""
+    yield from _counted(request.node, videos_manifest, videos_reference, tmp_path)
+
+
+def _counted(node: pytest.Item, manifest: Path, reference: Path, folder: Path) -> Iterator[Trial]:
+    logs = LOGS / node.name.removeprefix("test_").replace("[", "-").rstrip("]")
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
-    found = Trial(manifest, reference, tmp_path, logs)
+    found = Trial(manifest, reference, folder, logs)
     yield found
     found.close()
     if found.row:
-        request.node.user_properties.append(("engine", found.row))
+        node.user_properties.append(("engine", found.row))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Name the logs where a test fails."""
     report = yield
-    trial = getattr(item, "funcargs", {}).get("trial")
-    if report.failed and trial is not None:
-        report.sections.append(("logs of the engine", str(trial.logs)))
+    for trial in getattr(item, "funcargs", {}).values():
+        if report.failed and isinstance(trial, Trial):
+            report.sections.append(("logs of the engine", str(trial.logs)))
     return report
 
 
@@ -152,12 +186,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Print the table and, of a whole run, write it down."""
     if not _rows:
         return
-    found = {"beam": apache_beam.__version__, "runs": _rows}
+    found = {"beam": apache_beam.__version__, "runs": _rows, "not_run": NOT_RUN}
     if is_whole(config, Path(__file__).parent):
         (config.rootpath / "engines.json").write_text(json.dumps(found, indent=1) + "\n")
     terminalreporter.write_sep("=", "engines")
     for line in table(_rows):
         terminalreporter.write_line(line)
+    terminalreporter.write_line(f"not run: {', '.join(NOT_RUN)}")
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:

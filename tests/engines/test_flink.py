@@ -18,10 +18,11 @@ from tests.engines.services import (
 from tests.faults.builds import Started
 
 FLINK = ("--runner", "FlinkRunner", f"--flink_version={FLINK_VERSION}", f"--flink_job_server_jar={JOB_SERVER_JAR}")
+EMBEDDED = (*FLINK, "--flink_master=[auto]")
 STAGE = "features.mel:"
 
 
-def _version() -> str:
+def flink_version() -> str:
     """Of Flink, and of the Beam that speaks to it."""
 
     def of(name: str) -> str:
@@ -33,8 +34,13 @@ def _version() -> str:
 
 
 def test_flink_embedded(trial: Trial) -> None:
-    trial.begin("Flink", _version(), "embedded, workers in the driver", *FLINK, "--flink_master=[auto]")
+    trial.begin("Flink", flink_version(), "embedded, workers in the driver", *EMBEDDED)
     trial.finish()
+
+
+def test_flink_embedded_with_music_videos(videos_trial: Trial) -> None:
+    videos_trial.begin("Flink", flink_version(), "music videos; embedded, workers in the driver", *EMBEDDED)
+    videos_trial.finish()
 
 
 def test_flink_cluster(trial: Trial) -> None:
@@ -67,7 +73,7 @@ def _begin(trial: Trial, found: Cluster) -> Started:
     pool = f"--environment_config={POOL_NAME}:{found.pool_port}"
     how = "1 JobManager, 2 TaskManagers, a worker pool each"
     flags = (*FLINK, f"--flink_master={found.master}", "--environment_type=EXTERNAL", pool)
-    return trial.begin("Flink", _version(), how, *flags)
+    return trial.begin("Flink", flink_version(), how, *flags)
 
 
 def _at_work(found: Cluster, out: Path) -> Machine | None:

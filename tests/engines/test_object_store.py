@@ -10,6 +10,9 @@ import pytest
 
 from tests.engines.conftest import Trial
 from tests.engines.services import job_service, worker_pool
+from tests.engines.test_flink import EMBEDDED, flink_version
+from tests.engines.test_portable import NAME, flags
+from tests.engines.test_prism import prism
 from tests.faults.test_object_store import SERVER, client, keys, require_equal, serving
 
 
@@ -25,31 +28,30 @@ def store(manifest: Path) -> Iterator[int]:
         yield port
 
 
-def test_fn_api_runner_on_an_object_store(trial: Trial, store: int) -> None:
+def _built(trial: Trial, store: int, name: str, engine: str, version: str, how: str, *flags: str) -> None:
+    """Build from the store into the store, and require the reference's bytes."""
     trial.manifest = "s3://music/corpus/clips.yaml"
-    how, out = "threads; manifest, music and dataset on s3://", "s3://music/threads"
-    trial.begin("FnApiRunner", apache_beam.__version__, how, out=out, environment=keys(store))
+    how = f"{how}; manifest, music and dataset on s3://"
+    trial.begin(engine, version, how, *flags, out=f"s3://music/{name}", environment=keys(store))
     trial.end()
-    require_equal(store, "threads", trial.reference)
+    require_equal(store, name, trial.reference)
     trial.equal()
 
 
+def test_fn_api_runner_on_an_object_store(trial: Trial, store: int) -> None:
+    _built(trial, store, "threads", "FnApiRunner", apache_beam.__version__, "threads")
+
+
 def test_worker_pool_on_an_object_store(trial: Trial, store: int) -> None:
-    trial.manifest = "s3://music/corpus/clips.yaml"
-    known = keys(store)
-    with job_service(trial.logs, trial.home) as jobs, worker_pool(trial.logs, trial.home, **known) as (_, port):
-        trial.begin(
-            "portable job service",
-            apache_beam.__version__,
-            "a worker pool; manifest, music and dataset on s3://",
-            "--runner",
-            "PortableRunner",
-            f"--job_endpoint=localhost:{jobs}",
-            "--environment_type=EXTERNAL",
-            f"--environment_config=localhost:{port}",
-            out="s3://music/pool",
-            environment=known,
-        )
-        trial.end()
-        require_equal(store, "pool", trial.reference)
-        trial.equal()
+    logs, home = trial.logs, trial.home
+    with job_service(logs, home) as jobs, worker_pool(logs, home, **keys(store)) as (_, pool):
+        _built(trial, store, "pool", NAME, apache_beam.__version__, "a worker pool", *flags(jobs, pool))
+
+
+def test_prism_on_an_object_store(trial: Trial, store: int) -> None:
+    version, given = prism()
+    _built(trial, store, "prism", "Prism", version, "workers in the driver", *given)
+
+
+def test_flink_on_an_object_store(trial: Trial, store: int) -> None:
+    _built(trial, store, "flink", "Flink", flink_version(), "embedded, workers in the driver", *EMBEDDED)

@@ -10,6 +10,14 @@ import apache_beam
 from tests.engines.conftest import Trial
 from tests.engines.services import ROOT, WORKER_PYTHON, job_service, worker_pool, workers_environment
 
+NAME = "portable job service"
+
+
+def flags(jobs: int, pool: int) -> list[str]:
+    """A build's, for the ports of a job service and of a worker pool."""
+    workers = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"]
+    return ["--runner", "PortableRunner", f"--job_endpoint=localhost:{jobs}", *workers]
+
 
 def test_job_service_with_a_worker_pool(trial: Trial) -> None:
     asked = [str(WORKER_PYTHON), "-c", "import pipelines; print(pipelines.__file__)"]
@@ -19,15 +27,19 @@ def test_job_service_with_a_worker_pool(trial: Trial) -> None:
     assert not told.startswith(str(ROOT / "pipelines"))
     with job_service(trial.logs, trial.home) as jobs, worker_pool(trial.logs, trial.home) as (pool, port):
         trial.begin(
-            "portable job service",
+            NAME,
             apache_beam.__version__,
             "a worker pool of another environment",
-            "--runner",
-            "PortableRunner",
-            f"--job_endpoint=localhost:{jobs}",
-            "--environment_type=EXTERNAL",
-            f"--environment_config=localhost:{port}",
+            *flags(jobs, port),
             out=os.path.relpath(trial.out, ROOT),  # the workers have another working directory
         )
         trial.finish()
         assert "Starting worker with command" in pool.log.read_text(), "the pool had nothing to do"
+
+
+def test_job_service_with_music_videos(videos_trial: Trial) -> None:
+    logs, home = videos_trial.logs, videos_trial.home
+    with job_service(logs, home) as jobs, worker_pool(logs, home) as (_, port):
+        how = "music videos; a worker pool of another environment"
+        videos_trial.begin(NAME, apache_beam.__version__, how, *flags(jobs, port))
+        videos_trial.finish()

@@ -10,13 +10,23 @@ from tests.engines.conftest import Trial
 from tests.engines.services import PRISM
 
 
-def _version() -> str:
+def prism() -> tuple[str, list[str]]:
+    """Its version, which must be Beam's own, and a build's flags for it."""
     told = subprocess.run(["go", "version", "-m", str(PRISM)], capture_output=True, text=True, check=True).stdout
-    return next(line.split()[2] for line in told.splitlines() if line.strip().startswith("mod")).removeprefix("v")
+    version = next(line.split()[2] for line in told.splitlines() if line.strip().startswith("mod")).removeprefix(
+        "v"
+    )
+    assert version == apache_beam.__version__, "another Prism than Beam's; delete .engines/prism and make it again"
+    return version, ["--runner", "PrismRunner", f"--prism_location={PRISM}"]
 
 
 def test_prism(trial: Trial) -> None:
-    version = _version()
-    assert version == apache_beam.__version__, "another Prism than Beam's; delete .engines/prism and make it again"
-    trial.begin("Prism", version, "workers in the driver", "--runner", "PrismRunner", f"--prism_location={PRISM}")
+    version, flags = prism()
+    trial.begin("Prism", version, "workers in the driver", *flags)
     trial.finish()
+
+
+def test_prism_with_music_videos(videos_trial: Trial) -> None:
+    version, flags = prism()
+    videos_trial.begin("Prism", version, "music videos; workers in the driver", *flags)
+    videos_trial.finish()

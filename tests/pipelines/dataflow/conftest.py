@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,23 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.pipelines.dataflow.google_server import Google, GoogleServer, Worker
+from tests.pipelines.dataflow.google_project import google_project, new_private_key
+from tests.pipelines.dataflow.google_server import GoogleServer
 
-# Else gcsfs asks after kinds of buckets over gRPC, where only Google's own servers answer.
+# gcsfs reads it as it is imported, which an earlier test may do.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-ROOT = Path(__file__).parents[3]
 TRACKS = 6
 
 
 @pytest.fixture(scope="session")
 def private_key() -> str:
     """Of the service account that the tests are."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    return new_private_key()
 
 
 @pytest.fixture(scope="session")
@@ -53,31 +47,15 @@ def google(
     from apache_beam.internal.gcp import auth
     from apache_beam.runners.dataflow import dataflow_runner
 
-    folder = tmp_path / "google"
-    folder.mkdir()
     held = {path.name: path.read_bytes() for path in music.iterdir()}
-    with GoogleServer(Google({"music": held, "lake": {}}, folder=folder)) as server:
-        account = {
-            "type": "service_account",
-            "project_id": "the-project",
-            "private_key_id": "1",
-            "private_key": private_key,
-            "client_email": "builder@the-project.iam.gserviceaccount.com",
-            "client_id": "1",
-            "token_uri": f"{server.url}/token",
-        }
-        (folder / "key.json").write_text(json.dumps(account))
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "key.json"))
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("NO_GCE_CHECK", "true")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with google_project(tmp_path / "google", {"music": held, "lake": {}}, private_key) as (server, known):
+        for key, value in known.items():
+            monkeypatch.setenv(key, value)
         monkeypatch.setattr(auth._Credentials, "_credentials_init", False)
         # It waits for five seconds between two looks at a job.
         hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.2)), time=time.time)
         monkeypatch.setattr(dataflow_runner, "time", hasty)
         _forget_clients()
-        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        server.google.worker = Worker({**os.environ, "PYTHONPATH": path})
         yield server
     _forget_clients()
 

@@ -74,6 +74,10 @@ def test_the_receipt_is_the_local_one_and_the_jobs_are_what_was_asked_for(
         for path in stage["files"]:
             assert held[f"data/{path}"] == (tmp_path / "data" / path).read_bytes(), path
 
+    # Each of two jobs asks for all of a track at once.
+    asked = [path for path in google.google.asked if path.startswith("/download/") and path.endswith("/o/0.flac")]
+    assert len(asked) == 2, len(asked)
+
     jobs = submitted(google)
     assert [re.sub("-[0-9a-f]{8}$", "", job["name"]) for job in jobs] == [
         "mine-source", "mine-tags", "mine-tags", "mine-features-ttmr",
