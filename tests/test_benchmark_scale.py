@@ -31,7 +31,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
 @pytest.mark.parametrize(
     ("words", "steps"),
     [
-        ([], [("split", "1000000"), ("plan_shards", "1000000"), ("receipt", "1000000")]),
+        ([], [(step, "1000000") for step in ("split", "plan_shards", "receipt", "probes", "source")]),
         (["500,70", "receipt"], [("receipt", "500"), ("receipt", "70")]),
     ],
 )
