@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 # Threads that wait for work sleep: spinning, they would take the cores from whatever else runs here. It is read
 # once, when PyTorch is loaded, by whichever verb does so first.
@@ -23,8 +24,32 @@ _EXTRA_OF = {
     **dict.fromkeys(("boto3", "s3fs"), "s3"),
 }
 
+
+_GOES_ON = "; the same command goes on from here"
+_WAYS_ON = {
+    "build": _GOES_ON,
+    "demo": _GOES_ON,
+    "train": "; the same command with --resume goes on from what was saved",
+}
+
+
+class _InterruptedError(Exception):
+    """A person pressed Ctrl-C."""
+
+
+class _Verbs(TyperGroup):
+    """Typer would end at an interrupt without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptedError(_WAYS_ON.get(ctx.invoked_subcommand or "", "")) from None
+
+
 app = typer.Typer(
     name="tracklore",
+    cls=_Verbs,
     help="Build datasets for music-and-language models without leaks, and train on them.",
     no_args_is_help=True,
     add_completion=False,
@@ -371,11 +396,14 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         app(arguments)
+    except (KeyboardInterrupt, _InterruptedError) as error:
+        tell(f"interrupted{error}")
+        sys.exit(130)
     except TrackloreError as error:
         tell(str(error))
         sys.exit(error.exit_code)
     except StoreFailedError as error:
-        tell(f"{error.filename}: {error.strerror}; the same command goes on from here")
+        tell(f"{error.filename}: {error.strerror}{_GOES_ON}")
         sys.exit(1)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
@@ -393,11 +421,8 @@ def main(arguments: list[str] | None = None) -> None:
 
         if not of_a_client(error):
             raise
-        tell(f"the store did not do what was asked: {error}; the same command goes on from here")
+        tell(f"the store did not do what was asked: {error}{_GOES_ON}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        tell("interrupted; the same command goes on from here")
-        sys.exit(130)
     finally:
         if arguments is None:
             gc.freeze()  # the process ends: to look for cycles in all that it loaded would take it a second

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pipelines import worker_processes
 from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
 from pipelines.job_service import cancel, reason_of, require_files, require_job_server, runner_of
 from pipelines.processes import end_those_that_run
@@ -45,8 +46,7 @@ _TELL_OF_DEATHS = (
 )
 # What the runner itself may end in when a worker that it talks to has gone.
 _HUNG_UP_ON_US = "Channel closed prematurely"
-# As Beam calls the module that its worker processes here run, and the threads that wait for them and talk to them.
-_WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"
+# As Beam calls the threads that wait for its worker processes here, and those that talk to them.
 _WAITING_THREAD = "run_worker"
 _TALKING_THREADS = frozenset({"beam_control_read", "read_grpc_client_inputs"})
 _HUNG_UP = "StatusCode.CANCELLED"
@@ -230,6 +230,8 @@ def run(
     taken = threading.Event()
     options = options_of(replace(engine, flags=(*engine.flags, *flags)))
     runner = runner_of(options, engine.runner, engine.flags)
+    if engine.has_own_workers:
+        worker_processes.leave_interrupts_to_the_build(runner)
 
     def work() -> None:
         try:
@@ -322,7 +324,7 @@ def _deaths_noticed(engine: Engine) -> Iterator[threading.Event]:
     if not engine.has_own_workers:
         yield died
         return
-    before = threading.excepthook
+    before = getattr(threading.excepthook, "before", threading.excepthook)
 
     def hook(told: threading.ExceptHookArgs) -> None:
         name = told.thread.name if told.thread is not None else ""
@@ -331,6 +333,7 @@ def _deaths_noticed(engine: Engine) -> Iterator[threading.Event]:
         elif name not in _TALKING_THREADS:
             before(told)
 
+    hook.before = before  # type: ignore[attr-defined]
     threading.excepthook = hook
     for module in _TELL_OF_DEATHS:
         logging.getLogger(module).setLevel(logging.CRITICAL + 1)
@@ -338,10 +341,9 @@ def _deaths_noticed(engine: Engine) -> Iterator[threading.Event]:
         yield died
     except BaseException:
         silence_beam()
-        end_those_that_run(_WORKER_MODULE)
+        end_those_that_run(worker_processes.MODULE)
         for thread in threading.enumerate():  # the process could not end before them
-            if thread.name == _WAITING_THREAD:
+            if thread.name == _WAITING_THREAD and thread.is_alive():  # one that is just begun cannot be waited for
                 thread.join(_LAST_WORDS_S)
-        raise
-    finally:
-        threading.excepthook = before
+        raise  # with the hook where it is: the threads that talk to the workers notice later
+    threading.excepthook = before

@@ -259,6 +259,7 @@ def test_a_build_that_is_ended_leaves_no_process(
     assert "Traceback" not in err
     if sent is signal.SIGINT:
         assert process.returncode == 130
+        assert err.splitlines()[-1] == "tracklore: interrupted; the same command goes on from here"
 
 
 def test_a_nursery_that_is_killed_is_replaced(

@@ -421,6 +421,7 @@ def test_an_interrupted_build_ends_its_downloads(tmp_path: Path, publish: Publis
         running.kill()
     assert time.monotonic() - started < 20 and running.returncode != 0
     assert b"Traceback" not in told
+    assert told.splitlines()[-1] == b"tracklore: interrupted; the same command goes on from here"
     # What was ended is no failure of the video's.
     archive = [json.loads(line) for line in (out / "videos/downloads.jsonl").read_text("utf-8").splitlines()]
     assert [entry["id"] for entry in archive] == [PLAIN]
