@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,16 +102,13 @@ def watched(label: str, limit_s: float) -> Iterator[None]:
             if _limited:
                 clock = IdleClock()
 
-    thread = threading.Thread(target=watch, name="watch", daemon=True)
     _label.append(label)
     _show_life()
-    thread.start()
     try:
-        yield
+        with _beside(watch, "watch", left):
+            yield
     finally:
-        left.set()
         _label.pop()
-        thread.join()
 
 
 @contextmanager
@@ -147,17 +144,26 @@ def _watchdog(limit_s: float) -> Iterator[None]:
             while not left.wait(_BEAT_EVERY_S):
                 _show_life()
 
-        thread = threading.Thread(target=beat, name="heart", daemon=True)
         watchdogs[dog.pid] = (channel, limit_s)
         _show_life()
-        thread.start()
         try:
-            yield
+            with _beside(beat, "heart", left):
+                yield
         finally:
-            left.set()
-            thread.join()
             del watchdogs[dog.pid]
             dog.kill()
+
+
+@contextmanager
+def _beside(work: Callable[[], None], name: str, left: threading.Event) -> Iterator[None]:
+    """Do work in a thread of that name until the block is left, which sets `left`."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 def _show_life() -> None:
