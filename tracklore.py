@@ -24,13 +24,15 @@ _EXTRA_OF = {
     **dict.fromkeys(("boto3", "s3fs"), "s3"),
 }
 
-
+# Behind what is told of a command that was interrupted, or whose store failed.
 _GOES_ON = "; the same command goes on from here"
 _WAYS_ON = {
     "build": _GOES_ON,
     "demo": _GOES_ON,
     "train": "; the same command with --resume goes on from what was saved",
 }
+_AGAIN = "; run it again"
+_way_on = [""]
 
 
 class _InterruptedError(Exception):
@@ -44,7 +46,9 @@ class _Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise _InterruptedError(_WAYS_ON.get(ctx.invoked_subcommand or "", "")) from None
+            raise _InterruptedError from None
+        finally:
+            _way_on[:] = [_WAYS_ON.get(ctx.invoked_subcommand or "", "")]
 
 
 app = typer.Typer(
@@ -396,14 +400,14 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         app(arguments)
-    except (KeyboardInterrupt, _InterruptedError) as error:
-        tell(f"interrupted{error}")
+    except (KeyboardInterrupt, _InterruptedError):
+        tell(f"interrupted{_way_on[0]}")
         sys.exit(130)
     except TrackloreError as error:
         tell(str(error))
         sys.exit(error.exit_code)
     except StoreFailedError as error:
-        tell(f"{error.filename}: {error.strerror}{_GOES_ON}")
+        tell(f"{error.filename}: {error.strerror}{_way_on[0] or _AGAIN}")
         sys.exit(1)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
@@ -421,7 +425,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         if not of_a_client(error):
             raise
-        tell(f"the store did not do what was asked: {error}{_GOES_ON}")
+        tell(f"the store did not do what was asked: {error}{_way_on[0] or _AGAIN}")
         sys.exit(1)
     finally:
         if arguments is None:

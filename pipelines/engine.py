@@ -10,12 +10,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines import worker_processes
 from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
 from pipelines.job_service import cancel, reason_of, require_files, require_job_server, runner_of
-from pipelines.processes import end_those_that_run
 from pipelines.progress import Counter
 from pipelines.watch import IdleClock
+from pipelines.worker_processes import WorkerProcesses
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
 
 if TYPE_CHECKING:
@@ -230,8 +229,7 @@ def run(
     taken = threading.Event()
     options = options_of(replace(engine, flags=(*engine.flags, *flags)))
     runner = runner_of(options, engine.runner, engine.flags)
-    if engine.has_own_workers:
-        worker_processes.leave_interrupts_to_the_build(runner)
+    workers = WorkerProcesses(runner) if engine.has_own_workers else None
 
     def work() -> None:
         try:
@@ -251,7 +249,7 @@ def run(
 
     # A worker that dies can leave the runner waiting for ever, so it waits in a thread that we can leave.
     thread = threading.Thread(target=work, name=f"beam-{label}", daemon=True)
-    with _deaths_noticed(engine) as died, _ended_when_left(running, taken, engine):
+    with _deaths_noticed(workers, thread) as died, _ended_when_left(running, taken, engine):
         thread.start()
         idle, looked = IdleClock(), time.monotonic()
         often = LOOK_EVERY_S if is_dataflow(engine.runner) else _LOOK_EVERY_S
@@ -316,12 +314,15 @@ def _ended_when_left(running: list[Any], taken: threading.Event, engine: Engine)
 
 
 @contextmanager
-def _deaths_noticed(engine: Engine) -> Iterator[threading.Event]:
+def _deaths_noticed(workers: WorkerProcesses | None, runs: threading.Thread) -> Iterator[threading.Event]:
     """Set when Beam's threads tell, while the block runs, of a worker process of this machine that ended before its
     work did: Beam itself prints tracebacks and waits on. When the block raises, the other workers are ended.
+
+    Args:
+        runs: the thread in which the runner works.
     """
     died = threading.Event()
-    if not engine.has_own_workers:
+    if workers is None:
         yield died
         return
     before = getattr(threading.excepthook, "before", threading.excepthook)
@@ -341,9 +342,6 @@ def _deaths_noticed(engine: Engine) -> Iterator[threading.Event]:
         yield died
     except BaseException:
         silence_beam()
-        end_those_that_run(worker_processes.MODULE)
-        for thread in threading.enumerate():  # the process could not end before them
-            if thread.name == _WAITING_THREAD and thread.is_alive():  # one that is just begun cannot be waited for
-                thread.join(_LAST_WORDS_S)
+        workers.end(runs)
         raise  # with the hook where it is: the threads that talk to the workers notice later
     threading.excepthook = before

@@ -70,7 +70,7 @@ class Spool:
         except OSError as error:
             raise DataError(
                 f"{tempfile.gettempdir()}: no fingerprints could be put there ({os.strerror(error.errno or 0)}); "
-                "name a folder with room for twice their bytes in TMPDIR"
+                "name a folder in TMPDIR with room for twice their bytes, and more where tracks are alike"
             ) from error
         self._count += len(hashes)
 

@@ -19,6 +19,7 @@ from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
 from schemas.cache_folder import cache_folder
 from schemas.digests import canonical_json, digest_of
+from schemas.errors import DataError
 from schemas.reasons import Reason
 from schemas.store import FileInfo, Store
 
@@ -100,7 +101,7 @@ class _Memory:
         try:
             with self._store.writing(self._file) as stream:
                 pq.write_table(table, stream, compression="zstd")
-        except OSError:  # a read-only home: the next build looks again
+        except (OSError, DataError):  # a home that is read-only, or full: the next build looks again
             return
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -203,6 +205,42 @@ def test_a_job_that_is_handed_in_when_its_build_is_interrupted_is_cancelled_too(
     finally:
         signal.signal(signal.SIGINT, before)
     assert [job.cancelled.is_set() for job in _jobs] == [True]
+
+
+INTERRUPTED = """
+import signal, sys, threading, time
+from pathlib import Path
+
+import apache_beam as beam
+
+from pipelines.engine import Engine, run
+from pipelines.progress import counter
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+folder = sys.argv[1]
+
+
+def wire(pipeline):
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    time.sleep(1)
+    pipeline | beam.Create(["a"]) | beam.Map(lambda name: open(f"{folder}/{name}", "w").close())
+
+
+engine = Engine("FnApiRunner", 2, ("--direct_running_mode=multi_processing",))
+try:
+    run(engine, wire, counter("late"), "late", lambda: 0)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    time.sleep(4)  # a build ends its lease, and waits for what it loads
+"""
+
+
+def test_workers_that_begin_behind_an_interrupt_are_ended_and_work_at_nothing(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "interrupted\n"), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_pool_that_is_not_there_is_told_in_one_line(

@@ -418,7 +418,7 @@ def test_a_store_that_fails_ends_a_command_in_a_line(
     assert told[-1].startswith("tracklore: s3://bucket/data/receipt.json: the store did not do what was asked"), (
         told
     )
-    assert told[-1].endswith("; the same command goes on from here"), told
+    assert told[-1].endswith("; run it again"), told
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -447,7 +447,7 @@ def test_a_network_that_fails_is_a_store_that_fails(failure: str, capsys: pytest
         FailingFiles.mend()
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert ended.value.code == 1, told
-    assert told.endswith("; the same command goes on from here"), told
+    assert told.endswith("; run it again"), told
 
 
 def test_a_file_far_away_is_read_by_lines_in_blocks_and_at_random_by_what_is_asked() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from schemas.errors import DataError, TrackloreError, UsageError
+from schemas.errors import DataError, StoreFailedError, TrackloreError, UsageError
 from train.loop.devices import device_count, on_cuda, precision
 from train.loop.stopping import listening
 from train.recipe import MachineSection
@@ -25,7 +25,7 @@ def launched(machine: MachineSection, work: Callable[..., Any], *arguments: Any)
     the command line again, so `work` may be called from any program.
 
     Raises:
-        UsageError, DataError: what `work` raised, whichever process it was.
+        UsageError, DataError, StoreFailedError: what `work` raised, whichever process it was.
         SystemExit: of code 0, when SIGTERM ended the processes before they began.
     """
     processes = device_count(machine)
@@ -52,4 +52,7 @@ def launched(machine: MachineSection, work: Callable[..., Any], *arguments: Any)
         known = re.match(r"schemas\.errors\.(\w+): (.*)", last)
         if known and known[1] in _ERRORS:
             raise _ERRORS[known[1]](known[2]) from error
+        failed = re.match(r"schemas\.errors\.StoreFailedError: \[Errno (\d+)\] (.*?)(?:: '(.*)')?$", last)
+        if failed:
+            raise StoreFailedError(int(failed[1]), failed[2], failed[3]) from error
         raise

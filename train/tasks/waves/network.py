@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError, UsageError, fault_of_file
 from schemas.store import Store
 from train.models.audios import Heard, audio_module
 from train.models.network import Network
@@ -92,7 +92,7 @@ def start(network: Network, audio: nn.Module, section: StartSection) -> None:
         try:
             tensors = load_tensors(Store(section.run).read_bytes(MODEL))
         except (SafetensorError, OSError) as error:
-            raise UsageError(f"{where}/{MODEL} cannot be read ({' '.join(str(error).split())})") from error
+            raise UsageError(f"{where}/{MODEL} cannot be read ({fault_of_file(error)})") from error
         own = {name.removeprefix(_PREFIX): t for name, t in tensors.items() if name.startswith(_PREFIX)}
         wanted = {name: tuple(tensor.shape) for name, tensor in audio.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in own.items()}
