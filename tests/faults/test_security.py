@@ -41,6 +41,7 @@ MAY_TALK: dict[str, set[str]] = {
         "pipelines/job_service.py",
         "pipelines/task_runner.py",
         "pipelines/task_transform.py",
+        "pipelines/worker_processes.py",
     },
     "google": {"pipelines/dataflow.py"},
     "grpc": {"pipelines/job_service.py"},

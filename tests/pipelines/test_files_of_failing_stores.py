@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
+from safetensors.torch import save
 
 from pipelines.engine import Engine
 from pipelines.progress import Reporter
@@ -35,6 +37,9 @@ from schemas.tables import TRACKS
 from tests.failing_store import FAILURES, FailingFiles
 from train.evaluate.space import read_space
 from train.evaluate.vector_file import read_vectors
+from train.run import MODEL
+from train.tasks.waves.network import start
+from train.tasks.waves.recipe import StartSection
 
 ROOT = "failing://files"
 COUNT = 30_000
@@ -56,6 +61,7 @@ def files() -> Store:
     with h5py.File(buffer, "w") as file:
         file.create_dataset("a/axis1", data=np.arange(COUNT))
     store.write_bytes("t.h5", buffer.getvalue())
+    store.write_bytes(MODEL, save({"a": torch.zeros(COUNT)}))
     return store
 
 
@@ -79,6 +85,11 @@ def frame(store: Store) -> Any:
         return read_frame(stream, "t.h5")
 
 
+def networks() -> tuple[Any, Any]:
+    """They are come to when the weights are read."""
+    return None, None
+
+
 READERS: dict[str, Callable[[Store], Any]] = {
     "captions, csv": lambda store: captions(store, "t.csv"),
     "captions, jsonl": lambda store: captions(store, "t.jsonl"),
@@ -97,6 +108,7 @@ READERS: dict[str, Callable[[Store], Any]] = {
     "a table to split, parquet": lambda store: read_table(f"{store.root}/t.parquet"),
     "a table to split, csv": lambda store: read_table(f"{store.root}/t.csv"),
     "points": lambda store: read_space(store, "t.parquet"),
+    "weights to start from": lambda store: start(*networks(), StartSection(run=store.root)),
     "vectors": lambda store: read_vectors(f"{store.root}/t.parquet", "track_id"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Callable
@@ -52,7 +53,9 @@ def launched(machine: MachineSection, work: Callable[..., Any], *arguments: Any)
         known = re.match(r"schemas\.errors\.(\w+): (.*)", last)
         if known and known[1] in _ERRORS:
             raise _ERRORS[known[1]](known[2]) from error
-        failed = re.match(r"schemas\.errors\.StoreFailedError: \[Errno (\d+)\] (.*?)(?:: '(.*)')?$", last)
+        failed = re.match(r"schemas\.errors\.StoreFailedError: \[Errno (\d+)\] (.*)", last)
         if failed:
-            raise StoreFailedError(int(failed[1]), failed[2], failed[3]) from error
+            told = re.match(r"""(.*): ('.*'|".*")$""", failed[2])  # and of what, as Python writes a text
+            why, place = (told[1], ast.literal_eval(told[2])) if told else (failed[2], None)
+            raise StoreFailedError(int(failed[1]), why, place) from error
         raise
