@@ -20,12 +20,13 @@ $(VENV): $(VENV)/.installed
 demo: $(VENV)/.installed
 	@$(BIN)/tracklore demo --out demo
 
-# Two processes, a file of tests to one of them: many tests wait for processes of their own.
+# Two processes, a file of tests to one of them: many tests wait for processes of their own. Dataflow's go with the
+# other engines.
 TEST_PROCESSES ?= 2
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest tests -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/faults \
-		--ignore tests/engines --ignore tests/demo
+		--ignore tests/engines --ignore tests/pipelines/dataflow --ignore tests/demo
 
 # The demo from beginning to end, and whether what it left is what it must be; it trains for minutes.
 check-demo: $(VENV)/.installed
