@@ -14,7 +14,7 @@ from pipelines.dataflow import LOOK_EVERY_S, is_dataflow, submitted
 from pipelines.job_service import cancel, reason_of, require_files, require_job_server, runner_of
 from pipelines.progress import Counter
 from pipelines.watch import IdleClock
-from pipelines.worker_processes import WorkerProcesses
+from pipelines.worker_processes import WAITING_THREAD, WorkerProcesses
 from schemas.errors import DataError, TrackloreError, UsageError, suggest
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ _TELL_OF_DEATHS = (
 )
 # What the runner itself may end in when a worker that it talks to has gone.
 _HUNG_UP_ON_US = "Channel closed prematurely"
-# As Beam calls the threads that wait for its worker processes here, and those that talk to them.
-_WAITING_THREAD = "run_worker"
+# As Beam calls the threads that talk to its worker processes here.
 _TALKING_THREADS = frozenset({"beam_control_read", "read_grpc_client_inputs"})
 _HUNG_UP = "StatusCode.CANCELLED"
 _LAST_WORDS_S = 2.0
@@ -122,7 +121,7 @@ def _hang_ups_are_no_news() -> None:
 
     def hook(told: threading.ExceptHookArgs) -> None:
         name = told.thread.name if told.thread is not None else ""
-        talks = name in _TALKING_THREADS or name.startswith(_WAITING_THREAD)
+        talks = name in _TALKING_THREADS or name.startswith(WAITING_THREAD)
         if not (talks and _HUNG_UP in str(told.exc_value)):
             before(told)
 
@@ -329,7 +328,7 @@ def _deaths_noticed(workers: WorkerProcesses | None, runs: threading.Thread) -> 
 
     def hook(told: threading.ExceptHookArgs) -> None:
         name = told.thread.name if told.thread is not None else ""
-        if name == _WAITING_THREAD:
+        if name == WAITING_THREAD:
             died.set()
         elif name not in _TALKING_THREADS:
             before(told)

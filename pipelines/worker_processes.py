@@ -11,8 +11,11 @@ from typing import Any
 
 from pipelines.processes import end_those_that_run
 
+# As Beam calls what they run.
 _MODULE = "apache_beam.runners.worker.sdk_worker_main"
-_WAITING_THREAD = "run_worker"
+WAITING_THREAD = "run_worker"
+"""And the threads that wait for them."""
+
 _AGAIN_S = 0.2
 # A thread that is begun starts its process well within that.
 _BEGUN_S = 5.0
@@ -65,5 +68,5 @@ class WorkerProcesses:
         end_those_that_run(self._words)
         threading.Thread(target=work, name="end-workers", daemon=True).start()
         for thread in threading.enumerate():
-            if thread.name == _WAITING_THREAD and thread.is_alive():
+            if thread.name == WAITING_THREAD and thread.is_alive():
                 thread.join(_LAST_WORDS_S)
