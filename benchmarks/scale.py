@@ -30,10 +30,12 @@ from pipelines.engine import Engine
 from pipelines.progress import Reporter
 from pipelines.sources.base import SourceContext
 from pipelines.sources.folder import Folder, FolderSettings
-from pipelines.sources.inventory import _Memory
+from pipelines.sources.inventory import probe_files, probe_tasks
 from pipelines.sources.probe import Probe
+from pipelines.sources.probes import files_table
 from pipelines.sources.stage import SourceStage
 from pipelines.stage import BuildContext
+from schemas.digests import canonical_json
 from schemas.manifest import Manifest
 from schemas.receipt import FileEntry, Receipt, StageEntry, read_receipt
 from schemas.shards import TRACKS_PER_SHARD, Clip, FeatureSpec, shard_count, shard_path, writing_shard
@@ -161,46 +163,52 @@ def recordings(out: Store) -> None:
     RecordingsStage(FINGERPRINT, settings).run(given)
 
 
-def files_of(out: Store) -> list[FileInfo]:
+def files_of(out: Store) -> pa.Table:
     """What a folder of the tracks would list."""
     count = TRACKS.read(out, ["track_id"]).num_rows
-    return [
+    listed = [
         FileInfo(
             f"Artist {number // 20:07d}/An Album/{number % 20:02d} Track {number:08d}.mp3", 7_600_000, f"{number}"
         )
         for number in range(count)
     ]
+    return files_table(listed)
 
 
-def probes(out: Store) -> None:
-    """What is found in a folder's files at the first look, and remembered."""
-    found = {}
-    for number, info in enumerate(files := files_of(out)):
-        artist, _, title = info.path.removesuffix(".mp3").split("/")
-        sha256, sound = f"{number:064x}", f"{number + (1 << 200):064x}"
-        found[info.path] = Probe(
-            sha256,
-            sound,
-            240.0,
-            artist,
-            "An Album",
-            title,
-            2000 + number % 20,
-            ("Electronic", "Ambient"),
-            "MP3",
-        )
-    _Memory(out).keep(files, found)
+def source_context(out: Store, **keys: Any) -> SourceContext:
+    """Of a dataset beside the tables."""
+    context = context_of(Store(f"{out.root}/source"))
+    return SourceContext(context.out, None, context.engine, context.reporter, **keys)
+
+
+def looks(out: Store) -> None:
+    """Write what workers that look at a folder's files would leave; nobody's launching process does that."""
+    tasks = probe_tasks(out, files_of(out))
+    results = Store(f"{out.root}/source/{tasks.folder}")
+    number = 0
+    for task in tasks.tasks:
+        probes = []
+        for path in task.spec["paths"]:
+            artist, _, title = path.removesuffix(".mp3").split("/")
+            sha256, sound = f"{number:064x}", f"{number + (1 << 200):064x}"
+            year, genres = 2000 + number % 20, ("Electronic", "Ambient")
+            found = Probe(sha256, sound, 240.0, artist, "An Album", title, year, genres, "MP3")
+            probes.append([path, found.as_json()])
+            number += 1
+        results.write_text(f"{task.id}.json", canonical_json({"probes": probes, "digest": task.digest}))
+
+
+def first_look(out: Store) -> None:
+    """The folder source's tasks, what workers found gathered, and remembered."""
+    probe_files(source_context(out, trust_stamps=False), out, files_of(out))
 
 
 def source(out: Store) -> None:
-    """The folder source on what `probes` remembered: digests, rows, tables."""
-    context = context_of(Store(f"{out.root}/source"))
-    folder = Folder(
-        FolderSettings(kind="folder", path=out.root),
-        SourceContext(context.out, None, context.engine, context.reporter),
-    )
+    """The folder source on what `first_look` remembered: digests, rows, tables."""
+    folder = Folder(FolderSettings(kind="folder", path=out.root), source_context(out))
     folder._listed = files_of(out)
     stage = SourceStage(folder)
+    context = context_of(Store(f"{out.root}/source"))
     stage.settings(context)
     stage.run(context)
 
@@ -220,8 +228,9 @@ STEPS = {
     "split": split,
     "plan_shards": plan_shards,
     "receipt": receipt,
-    "probes": probes,
-    "source": source,  # of what the one before it left
+    "looks": looks,
+    "first_look": first_look,  # at what the one before it left
+    "source": source,
     "recordings": recordings,
 }
 USUAL_STEPS = [name for name in STEPS if name != "recordings"]

@@ -303,7 +303,7 @@ def build(
         later = [name for item in to_do[1:] for name in item.stage.loads]
         with loading_ahead([*later, *ahead]):
             with watched("source", limit_s):
-                before = digest_of(source.inputs())
+                before = source.inputs_digest()
             _make(to_do, stages, planned, context, request.only)
             with watched("source", limit_s):
                 _require_unchanged(before, request, reporter, out)
@@ -354,9 +354,9 @@ def _require_unchanged(before: str, request: Request, reporter: Reporter, out: S
         DataError: naming the first files.
     """
     _, source = stages_of(request, reporter)
-    now = source.inputs()
-    if digest_of(now) == before:
+    if source.inputs_digest() == before:
         return
+    now = source.inputs()
     rows = TRACKS.read(out, ["track_id", "audio_uri", "audio_sha256"]).to_pylist()
     read = [row for row in rows if row["audio_uri"] in now]
     told = _without_features(out)

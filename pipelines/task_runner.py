@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataflow import flags_of, is_dataflow
@@ -20,17 +20,25 @@ WORKERS_MAY_DIE = 2
 _known: dict[tuple[str, str], set[str]] = {}
 
 
-def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) -> dict[str, dict[str, Any]]:
+Result = dict[str, Any]
+
+
+def run_tasks(
+    tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter, kept: Callable[[Result], Result] = dict
+) -> dict[str, Result]:
     """Run what is not done yet; return every task's result by id.
 
     When a worker process dies, what it had not finished is run again, twice at most.
+
+    Args:
+        kept: what of a result is returned; all results together may weigh much.
 
     Raises:
         TrackloreError: a task ended in one (the first is raised), or the engine failed.
     """
     for left in reversed(range(WORKERS_MAY_DIE + 1)):
         # A task that ended in an error before is run again: its cause may be gone.
-        before = zip(tasks.tasks, _results(tasks, tasks.tasks, out), strict=True)
+        before = zip(tasks.tasks, _results(tasks, tasks.tasks, out, kept), strict=True)
         results = {task.id: found for task, found in before if found is not None and "error" not in found}
         pending = [task for task in tasks.tasks if task.id not in results]
         if not pending:
@@ -45,7 +53,7 @@ def run_tasks(tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter) ->
                 raise
             out.remove_abandoned()
             reporter.say(f"{tasks.label}: a worker process ended in mid-run; what it had not finished is run again")
-    for task, found in zip(pending, _results(tasks, pending, out), strict=True):
+    for task, found in zip(pending, _results(tasks, pending, out, kept), strict=True):
         if found is None:
             raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
         if "error" in found:
@@ -125,5 +133,11 @@ def _remove(paths: Sequence[str], out: Store) -> None:
     out.each(out.remove, paths)
 
 
-def _results(tasks: TaskSet, wanted: Sequence[Task], out: Store) -> Sequence[dict[str, Any] | None]:
-    return out.each(lambda task: result_of(tasks, task.id, task.digest, out), wanted)
+def _results(
+    tasks: TaskSet, wanted: Sequence[Task], out: Store, kept: Callable[[Result], Result]
+) -> Sequence[Result | None]:
+    def one(task: Task) -> Result | None:
+        found = result_of(tasks, task.id, task.digest, out)
+        return found if found is None or "error" in found else kept(found)
+
+    return out.each(one, wanted)

@@ -51,7 +51,7 @@ _guards: dict[str, Callable[[], None]] = {}
 _glances: dict[str, Callable[[], None]] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """What a listing tells of a file without opening it. `stamp` changes when the file may have changed."""
 

@@ -14,6 +14,7 @@ from pipelines.discovery import modules_that_define
 from pipelines.engine import Engine
 from pipelines.locations import store_at
 from pipelines.progress import Reporter
+from schemas.digests import digest_of
 from schemas.errors import UsageError, suggest
 from schemas.manifest import SourceSection, validated
 from schemas.store import Store
@@ -112,6 +113,10 @@ class Source(ABC):
     @abstractmethod
     def inputs(self) -> dict[str, str]:
         """Digest of the content of every file that `read` depends on, by path below the source's root."""
+
+    def inputs_digest(self) -> str:
+        """`digest_of` what `inputs` gives."""
+        return digest_of(self.inputs())
 
     @abstractmethod
     def read(self) -> SourceTables:

@@ -7,16 +7,19 @@ audio at all is found out as with any other folder.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
 from pydantic import Field
 
 from pipelines.dataflow import require_visible
 from pipelines.progress import counter
 from pipelines.sources.base import SourceTables
 from pipelines.sources.folder import AUDIO_SUFFIXES, Folder, FolderSettings
+from pipelines.sources.folder_metadata import metadata_table
 from pipelines.synthesis import Corpus, compose
 from pipelines.task_runner import forget_tasks, run_tasks
 from pipelines.tasks import Task, TaskContext, TaskSet
@@ -63,12 +66,12 @@ class Demo(Folder):
     def expected_tracks(self) -> int:
         return self.settings.tracks + 5
 
-    def inputs(self) -> dict[str, str]:
+    def _digests(self) -> Iterator[tuple[str, str]]:
         if not self.context.dry_run:
             self._play()
         elif self._played() != self._marker() or self._missing():
-            return {MARKER: digest_of(self._marker())}
-        return super().inputs()
+            return iter([(MARKER, digest_of(self._marker()))])
+        return super()._digests()
 
     def read(self) -> SourceTables:
         tables = super().read()
@@ -84,9 +87,10 @@ class Demo(Folder):
     def _metadata_path(self) -> str | None:
         return None
 
-    def _metadata_rows(self) -> dict[str, dict[str, str]]:
-        return {
-            track.path: {
+    def _metadata(self) -> pa.Table:
+        return metadata_table(
+            {
+                "path": track.path,
                 "track_id": track.track_id,
                 "artist": track.artist_name,
                 "album": track.album,
@@ -94,7 +98,7 @@ class Demo(Folder):
                 "year": str(track.year),
             }
             for track in self._corpus.tracks
-        }
+        )
 
     def _marker(self) -> str:
         keys = {key: getattr(self.settings, key) for key in _CORPUS_KEYS}

@@ -6,19 +6,27 @@ of unknown artists, which splits keep in train.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
+from heapq import merge
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipelines.file_kinds import SUFFIXES_OF
-from pipelines.sources.artists import artist_id, common_names
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.progress import beat
+from pipelines.sources.artists import common_names
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
+from pipelines.sources.folder_metadata import METADATA, read_metadata, said_of
+from pipelines.sources.folder_tracks import annotations_of, tracks_of
 from pipelines.sources.inventory import probe_files
-from pipelines.sources.probe import Probe
+from pipelines.sources.probes import ROWS_AT_ONCE, files_table, slices
+from pipelines.sources.repeated_tracks import drop_repeated
 from pipelines.stage import shown
-from schemas.errors import UsageError, suggest
+from schemas.coded import coded
+from schemas.digests import digest_of_texts
+from schemas.errors import UsageError
 from schemas.reasons import Reason
 from schemas.store import LINKED_FOLDER, NO_FILE, FileInfo, Store
 from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
@@ -28,7 +36,6 @@ AUDIO_SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma"}
 )
 METADATA_FILE = "metadata.csv"
-_COLUMNS = ("path", "track_id", "artist", "album", "title", "year", "genre", "tags", "licence")
 
 
 class FolderSettings(SourceSettings):
@@ -57,9 +64,9 @@ class Folder(Source):
     def __init__(self, settings: FolderSettings, context: SourceContext) -> None:
         super().__init__(settings, context)
         self._store = self._located()
-        self._probes: dict[str, Probe] | None = None
-        self._listed: list[FileInfo] | None = None
-        self._awkward: list[FileInfo] | None = None
+        self._probes: pa.Table | None = None
+        self._listed: pa.Table | None = None
+        self._awkward: list[FileInfo] = []
 
     def _located(self) -> Store:
         if self.settings.path is None:
@@ -70,114 +77,97 @@ class Folder(Source):
         return self._store
 
     def expected_tracks(self) -> int:
-        return len(self._files())
+        return len(self._files()) + len(self._odd())
 
     def inputs(self) -> dict[str, str]:
-        # A file whose tags took too long is another one when they do not.
-        digests = {
-            path: probe.sha256 if probe.sha256 and probe.reason != Reason.TIMED_OUT else str(probe.reason)
-            for path, probe in self._probed().items()
-        }
-        # Not their stamps: what a link leads to lies outside, and so does its time.
-        digests.update({info.path: str(_excluded_name(info)["detail"]) for info in self._odd()})
-        metadata = self._metadata_path()
-        if metadata is not None:
-            digests[metadata] = self._store.sha256(metadata)
-        return digests
+        return dict(self._digests())
+
+    def inputs_digest(self) -> str:
+        return digest_of_texts(self._digests())
 
     def read(self) -> SourceTables:
-        rows = self._metadata_rows()
-        tracks: list[dict[str, Any]] = []
-        tags: dict[str, list[dict[str, Any]]] = {}
-        excluded = [_excluded_name(info) for info in self._odd()]
-        by_folder = 0
-        names: list[tuple[str, str]] = []
-        for path, probe in sorted(self._probed().items()):
-            row = rows.pop(path, {})
-            track_id = row.get("track_id") or path
-            if probe.reason is not None:
-                excluded.append(_exclusion(track_id, Reason(probe.reason), probe.detail))
-                continue
-            name, from_folder = _artist(row.get("artist") or probe.artist, path)
-            by_folder += from_folder
-            key = artist_id(name) if name else UNKNOWN_ARTIST
-            if name:
-                names.append((key, name))
-            tracks.append(
-                {
-                    "track_id": track_id,
-                    "artist_id": key,
-                    "artist_name": name,
-                    "album": row.get("album") or probe.album,
-                    "title": row.get("title") or probe.title or PurePosixPath(path).stem,
-                    "year": _year(row.get("year"), track_id) if row.get("year") else probe.year,
-                    "duration_s": probe.duration_s,
-                    "audio_uri": path,
-                    "audio_sha256": probe.sha256,
-                    "recording_id": probe.sound,
-                    "licence": row.get("licence"),
-                }
-            )
-            genres = _several(row["genre"]) if row.get("genre") else list(probe.genres)
-            said = [("genre", genre) for genre in genres] + [
-                ("tags", tag) for tag in _several(row.get("tags") or "")
-            ]
-            tags[path] = [{"track_id": track_id, "source": source, "raw_tag": tag} for source, tag in said]
-        excluded.extend(
-            _exclusion(row.get("track_id") or path, Reason.MISSING_FILE, f"{self._metadata_path()} names {path!r}")
-            for path, row in sorted(rows.items())
-        )
-        chosen, notes = common_names(names)
-        for track in tracks:
-            track["artist_name"] = chosen.get(track["artist_id"])
-        cut = {path for path, probe in self._probed().items() if probe.whole is False}
-        tracks, repeated = drop_repeated(tracks, keep_recordings=self.settings.keep_duplicates, cut=cut)
-        notes.extend(_misnamed(self._probed()))
+        metadata = self._metadata()
+        probes = self._probed()
+        rows, unmet = said_of(metadata, probes.column("path"))
+        excluded = [EXCLUSIONS.from_rows([*map(_excluded_name, self._odd()), *self._not_there(unmet)])]
+        tracks: list[pa.Table] = []
+        by_folder, misnamed = 0, list[str]()
+        for start in range(0, probes.num_rows, ROWS_AT_ONCE):
+            said = metadata.take(rows.slice(start, ROWS_AT_ONCE))
+            part = tracks_of(probes.slice(start, ROWS_AT_ONCE), said, METADATA_FILE)
+            tracks.append(part.tracks)
+            excluded.append(part.exclusions)
+            by_folder += part.by_folder
+            misnamed.extend(part.misnamed)
+            beat()
         self._probes = None  # they weigh more than all that later stages hold
+        del probes, metadata, rows
+        found, notes = _with_common_names(pa.concat_tables(tracks))
+        del tracks
+        kept, repeated = drop_repeated(found, keep_recordings=self.settings.keep_duplicates)
+        if misnamed:
+            notes.append(
+                f"{len(misnamed)} files are read as what they are, not as what their names say: {shown(misnamed)}"
+            )
         if by_folder:
             notes.append(
                 f"{by_folder} tracks have no artist tag: the first folder of their path was taken as artist"
             )
-        unknown = sum(track["artist_id"] == UNKNOWN_ARTIST for track in tracks)
+        unknown = pc.sum(pc.equal(kept.column("artist_id"), UNKNOWN_ARTIST)).as_py()
         if unknown:
             notes.append(f"{unknown} tracks have no artist at all: one group, kept in the first split")
         return SourceTables(
-            TRACKS.from_rows(tracks),
-            # By path: a file that is left out for its id says nothing of the track that has the id.
-            ANNOTATIONS.from_rows(tag for track in tracks for tag in tags[track["audio_uri"]]),
-            EXCLUSIONS.from_rows([*excluded, *repeated]),
+            TRACKS.conform(kept),
+            # Of the tracks that are kept: a file that is left out for its id says nothing of the one that has it.
+            ANNOTATIONS.conform(annotations_of(kept)),
+            EXCLUSIONS.conform(pa.concat_tables([*excluded, repeated])),
             notes=tuple(notes),
         )
 
-    def _files(self) -> list[FileInfo]:
+    def _digests(self) -> Iterator[tuple[str, str]]:
+        """Digest of the content of every file, in order of their paths."""
+        metadata = self._metadata_path()
+        # Not their stamps: what a link leads to lies outside, and so does its time.
+        others = {info.path: str(_excluded_name(info)["detail"]) for info in self._odd()}
+        if metadata is not None:
+            others[metadata] = self._store.sha256(metadata)
+        return merge(_content(self._probed()), sorted(others.items()))
+
+    def _files(self) -> pa.Table:
+        """The audio files, as `pipelines.sources.probes.FILES`, by path."""
         if self._listed is None:
-            suffixes = AUDIO_SUFFIXES
-            self._listed = [
+            named = (
                 info
                 for info in self._store.list(no_files=True)
-                if PurePosixPath(info.path).suffix.lower() in suffixes or info.stamp == LINKED_FOLDER
-            ]
-            if not self._listed:
-                kinds = ", ".join(sorted(suffix[1:] for suffix in suffixes))
+                if PurePosixPath(info.path).suffix.lower() in AUDIO_SUFFIXES or info.stamp == LINKED_FOLDER
+            )
+            self._awkward = []
+            self._listed = files_table(info for info in named if not self._is_odd(info))
+            if not self._listed.num_rows and not self._awkward:
+                kinds = ", ".join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))
                 raise UsageError(f"source.path: {self._store.root} holds no audio ({kinds})")
         return self._listed
 
     def _odd(self) -> list[FileInfo]:
         """What cannot be opened under the name that it has."""
-        if self._awkward is None:
-            self._awkward = [info for info in self._files() if _name_reason(info) or self._leads_out(info)]
+        self._files()
         return self._awkward
+
+    def _is_odd(self, info: FileInfo) -> bool:
+        odd = _name_reason(info) is not None or self._leads_out(info)
+        if odd:
+            self._awkward.append(info)
+        return odd
 
     def _leads_out(self, info: FileInfo) -> bool:
         """Only the file itself can be a link: those to folders are not followed."""
         local = self._store.local_path(info.path)
         return local is not None and local.is_symlink() and not self._store.inside(info.path)
 
-    def _probed(self) -> dict[str, Probe]:
+    def _probed(self) -> pa.Table:
+        """What each file says of itself, as `pipelines.sources.probes.PROBES`, by path."""
         if self._probes is None:
-            odd = {info.path for info in self._odd()}
-            files = [info for info in self._files() if info.path not in odd]
-            self._probes = probe_files(self.context, self._store, files)
+            self._probes = probe_files(self.context, self._store, self._files())
         return self._probes
 
     def _metadata_path(self) -> str | None:
@@ -188,112 +178,36 @@ class Folder(Source):
             raise UsageError(f"source.metadata: {self._store.root}/{named} is not there")
         return named
 
-    def _metadata_rows(self) -> dict[str, dict[str, str]]:
-        """The CSV's rows by path, with clean relative paths as keys."""
+    def _metadata(self) -> pa.Table:
+        """What the CSV says, as `pipelines.sources.folder_metadata.METADATA`."""
         name = self._metadata_path()
-        if name is None:
-            return {}
-        where = f"{self._store.root}/{name}"
-        try:
-            text = self._store.read_bytes(name).decode("utf-8-sig")
-            lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"{where}: is no CSV in UTF-8 ({error})") from error
-        header, *body = lines or [[]]
-        if "path" not in header:
-            raise UsageError(f"{where}: has no column 'path'; its columns: {', '.join(header)}")
-        for column in header:
-            if column not in _COLUMNS:
-                raise UsageError(f"{where}: unknown column {column!r}{suggest(column, _COLUMNS)}")
-            if header.count(column) > 1:
-                raise UsageError(f"{where}: column {column!r} stands twice")
-        rows: dict[str, dict[str, str]] = {}
-        for number, cells in enumerate(body, start=2):
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise UsageError(f"{where}: row {number}: {len(cells)} cells for {len(header)} columns")
-            row = dict(zip(header, cells, strict=True))
-            if not row["path"]:
-                raise UsageError(f"{where}: row {number}: has no path")
-            path = str(PurePosixPath(row["path"]))
-            if path in rows:
-                raise UsageError(f"{where}: row {number}: {path!r} stands twice")
-            rows[path] = {key: " ".join(value.split()) for key, value in row.items()}
-        return rows
+        return METADATA.empty_table() if name is None else read_metadata(self._store, name)
+
+    def _not_there(self, unmet: pa.Table) -> list[dict[str, Any]]:
+        rows = zip(unmet.column("track_id").to_pylist(), unmet.column("path").to_pylist(), strict=True)
+        name = self._metadata_path()
+        return [_exclusion(track or path, Reason.MISSING_FILE, f"{name} names {path!r}") for track, path in rows]
 
 
-def drop_repeated(
-    tracks: list[dict[str, Any]], *, keep_recordings: bool, cut: Collection[str] = ()
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Keep the first track (by id) of each id and, unless asked not to, of each recording.
-
-    Args:
-        cut: files that end early; of a recording one that is whole is kept before them.
-
-    Returns:
-        the tracks kept, and an exclusion for each that was not, both by id.
-    """
-    ids: set[str] = set()
-    named, excluded = [], []
-    for track in sorted(tracks, key=lambda t: (t["track_id"], t["audio_uri"] or "")):
-        if track["track_id"] in ids:
-            excluded.append(_exclusion(track["track_id"], Reason.DUPLICATE_ID, track["audio_uri"]))
-        else:
-            named.append(track)
-        ids.add(track["track_id"])
-    if keep_recordings:
-        return named, excluded
-    recordings: dict[str, str] = {}
-    for track in sorted(named, key=lambda t: t["audio_uri"] in cut):
-        recordings.setdefault(track["recording_id"], track["track_id"])
-    kept = []
-    for track in named:
-        best = recordings[track["recording_id"]]
-        if best == track["track_id"]:
-            kept.append(track)
-        else:
-            detail = f"the same sound as {best}" + (", and cut off" if track["audio_uri"] in cut else "")
-            excluded.append(_exclusion(track["track_id"], Reason.DUPLICATE_RECORDING, detail))
-    return kept, sorted(excluded, key=lambda row: row["id"])
+def _content(probes: pa.Table) -> Iterator[tuple[str, str]]:
+    """What tells each file's content, by path."""
+    # A file whose tags took too long is another one when they do not.
+    late = pc.fill_null(pc.equal(probes.column("reason"), str(Reason.TIMED_OUT)), False)
+    told = pc.and_not(pc.not_equal(probes.column("sha256"), ""), late)
+    content = pc.if_else(told, probes.column("sha256"), pc.fill_null(probes.column("reason"), "None"))
+    for part in slices(pa.table([probes.column("path"), content], names=["path", "content"])):
+        yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
 
 
-def _misnamed(probes: Mapping[str, Probe]) -> list[str]:
-    """A note on the files whose content is not what their names say."""
-    wrong = [
-        f"{path} is {probe.kind}"
-        for path, probe in sorted(probes.items())
-        if probe.reason is None
-        and probe.kind is not None
-        and PurePosixPath(path).suffix.lower() not in SUFFIXES_OF[probe.kind]
-    ]
-    if not wrong:
-        return []
-    return [f"{len(wrong)} files are read as what they are, not as what their names say: {shown(wrong)}"]
-
-
-def _artist(tagged: str | None, path: str) -> tuple[str | None, bool]:
-    """The artist's name as written, and whether it is only a folder's."""
-    if tagged and artist_id(tagged) != UNKNOWN_ARTIST:
-        return tagged, False
-    folders = PurePosixPath(path).parts[:-1]
-    return (folders[0], True) if folders else (None, False)
-
-
-def _several(value: str) -> list[str]:
-    return [part for part in dict.fromkeys(piece.strip() for piece in value.split(";")) if part]
-
-
-def _year(value: Any, track_id: str) -> int | None:
-    """The year, also as pandas writes numbers and gaps: 2004.0, nan."""
-    text = str(value).strip().removesuffix(".0")
-    if text.lower() in ("", "nan", "none"):
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) != 4:
-        raise UsageError(
-            f"{METADATA_FILE}: {track_id}: year {value!r} is not four digits; leave it empty if unknown"
-        )
-    return int(text)
+def _with_common_names(tracks: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Tracks whose artists have one name each, and what to say of the others."""
+    parts = (part.select(["artist_id", "artist_name"]) for part in slices(tracks))
+    pairs = chain.from_iterable(zip(*(c.to_pylist() for c in part.columns), strict=True) for part in parts)
+    chosen, notes = common_names((key, name) for key, name in pairs if name)
+    ids = coded(tracks.column("artist_id"))
+    names = pa.array([chosen.get(key) for key in ids.values.to_pylist()], pa.string())
+    place = tracks.column_names.index("artist_name")
+    return tracks.set_column(place, "artist_name", names.take(ids.codes)), notes
 
 
 def _name_reason(info: FileInfo) -> str | None:

@@ -13,7 +13,6 @@ from pipelines.sources.known_bad import KnownBad
 from pipelines.sources.union import UNION_VERSION, unite_artists
 from pipelines.stage import BuildContext, Stage, StageResult, human_bytes, written
 from schemas.coded import coded
-from schemas.digests import digest_of
 from schemas.errors import DataError
 from schemas.receipt import FunnelStep
 from schemas.store import Store
@@ -42,7 +41,7 @@ class SourceStage(Stage):
     def settings(self, context: BuildContext) -> Any:
         content = self._source.settings.model_dump(mode="json")
         kept = {key: value for key, value in content.items() if key not in self._source.LOCATION_KEYS}
-        settings = {"source": kept, "inputs": digest_of(self._source.inputs()), "artists": UNION_VERSION}
+        settings = {"source": kept, "inputs": self._source.inputs_digest(), "artists": UNION_VERSION}
         known_bad = _known_bad(context)
         return settings if known_bad is None else {**settings, "exclude": known_bad.digest()}
 

@@ -12,13 +12,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.digests import CHUNK_BYTES, canonical_json, digest_of, digest_of_stream, stable_hash
+from schemas.digests import CHUNK_BYTES, canonical_json, digest_of, digest_of_stream, digest_of_texts, stable_hash
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=10,
 )
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=5))
+@settings(deadline=None, max_examples=100, derandomize=True)
+def test_texts_that_are_not_held_have_the_digest_of_their_dict(texts: dict[str, str]) -> None:
+    assert digest_of_texts(sorted(texts.items())) == digest_of(texts)
+
+
+@pytest.mark.parametrize("count", [9_999, 10_000, 10_001, 20_001])
+def test_many_texts_have_the_digest_of_their_dict(count: int) -> None:
+    texts = {f"\udcff é {number:06d}": str(number) for number in range(count)}
+    assert digest_of_texts(texts.items()) == digest_of(texts)
 
 
 @given(json_values)

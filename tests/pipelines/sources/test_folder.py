@@ -11,12 +11,14 @@ import mutagen
 import pytest
 
 from pipelines.engine import Engine
+from pipelines.sources import folder as folder_source
+from pipelines.sources import folder_metadata, probes
 from pipelines.sources.base import SourceContext, SourceTables
-from pipelines.sources.folder import Folder, FolderSettings, drop_repeated
+from pipelines.sources.folder import Folder, FolderSettings
 from schemas.digests import digest_of
 from schemas.errors import UsageError
 from schemas.store import Store
-from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
+from schemas.tables import ANNOTATIONS, TRACKS
 
 Play = Callable[..., Path]
 Rows = list[dict[str, Any]]
@@ -277,28 +279,6 @@ def test_a_track_whose_id_is_taken_says_nothing_of_the_other(
     assert excluded(tables) == {"same": ("duplicate_id", "b.flac")}
 
 
-def test_repeats_are_the_same_whatever_the_order() -> None:
-    tracks: Rows = [
-        {"track_id": track, "audio_uri": uri, "recording_id": sound}
-        for track, uri, sound in [
-            ("b", "2", "s"),
-            ("a", "1", "s"),
-            ("c", "4", "t"),
-            ("c", "3", "u"),
-            ("d", "5", "u"),
-        ]
-    ]
-    kept, left = drop_repeated(tracks, keep_recordings=False)
-    assert [(t["track_id"], t["audio_uri"]) for t in kept] == [("a", "1"), ("c", "3")]
-    assert [(row["id"], row["reason"]) for row in left] == [
-        ("b", "duplicate_recording"),
-        ("c", "duplicate_id"),
-        ("d", "duplicate_recording"),
-    ]
-    assert drop_repeated(tracks[::-1], keep_recordings=False) == (kept, left)
-    assert EXCLUSIONS.from_rows(left).num_rows == 3
-
-
 def test_inputs_know_content_and_names_but_neither_time_nor_place(
     play: Play, music: Path, tmp_path: Path, context: SourceContext
 ) -> None:
@@ -348,6 +328,54 @@ def test_workers_change_nothing(play: Play, music: Path, context: SourceContext)
     two = read(dataclasses.replace(context, trust_stamps=False, engine=Engine(workers=4)), music)
     assert one.tracks.equals(two.tracks)
     assert one.notes == two.notes
+
+
+def test_how_many_rows_are_held_at_once_changes_nothing(
+    play: Play, music: Path, context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        path = play(music / f"{'é' * (number % 3)}x/{number}.flac", 0.1, 200 + 10 * (number // 2))
+        tagged(path, **({"artist": "A", "genre": "Rock/Pop"} if number % 3 else {"title": "T"}))
+    (music / "bad.mp3").write_text("no music")
+    (music / "misnamed.mp3").write_bytes((music / "x/0.flac").read_bytes())
+    (music / "metadata.csv").write_text(
+        "path,track_id,artist,year,tags\nx/6.flac,six,Á,2001,a;b\nx/3.flac,,B,,\nnone.flac,,,,\nx/0.flac,z,,,c\n"
+    )
+    whole = read(dataclasses.replace(context, trust_stamps=False), music)
+    for module in (folder_source, folder_metadata, probes):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
+    for trusted in (False, True):
+        parts = read(dataclasses.replace(context, trust_stamps=trusted), music)
+        assert parts.tracks.equals(whole.tracks)
+        assert parts.annotations.equals(whole.annotations)
+        assert parts.exclusions.equals(whole.exclusions)
+        assert parts.notes == whole.notes
+    assert whole.annotations.num_rows == 4
+    assert whole.exclusions.num_rows > 3
+
+
+@pytest.mark.parametrize("rows", [2, 50_000])
+def test_a_row_that_names_a_path_again_is_told_by_its_number(
+    rows: int, play: Play, music: Path, context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(music / "a.flac")
+    monkeypatch.setattr(folder_metadata, "ROWS_AT_ONCE", rows)
+    lines = "".join(f"{name}.flac,x\n" for name in "abcdebxa")
+    (music / "metadata.csv").write_text(f"path,artist\n\n{lines}")
+    with pytest.raises(UsageError, match=r"metadata\.csv: row 8: 'b\.flac' stands twice"):
+        read(context, music)
+
+
+def test_the_digest_of_the_inputs_is_theirs(play: Play, music: Path, context: SourceContext) -> None:
+    for name in ("a.flac", "metadata.flac", "z/é.mp3"):
+        play(music / name)
+    (music / "broken.mp3").write_bytes(b"")
+    (music / "metadata.csv").write_text("path\na.flac\n")
+    (music / "out.flac").symlink_to("/etc/passwd")
+    (music / os.fsdecode(b"m\xff.mp3")).write_bytes(b"x")
+    found = source(context, music)
+    assert len(found.inputs()) == 7
+    assert found.inputs_digest() == digest_of(found.inputs())
 
 
 def test_a_relative_path_starts_from_the_manifest(play: Play, music: Path, context: SourceContext) -> None:

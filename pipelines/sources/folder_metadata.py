@@ -1,0 +1,113 @@
+"""The CSV beside a folder's files, as columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.progress import beat
+from pipelines.sources.probes import ROWS_AT_ONCE, TEXT
+from schemas.coded import coded, places
+from schemas.errors import UsageError, suggest
+from schemas.store import Store
+
+COLUMNS = ("path", "track_id", "artist", "album", "title", "year", "genre", "tags", "licence")
+METADATA = pa.schema([(name, TEXT) for name in COLUMNS])
+
+
+def read_metadata(store: Store, name: str) -> pa.Table:
+    """Read a CSV in UTF-8 with a column `path` and any of `COLUMNS`.
+
+    Returns:
+        as `METADATA`, each path once, clean and relative; values without blanks at their ends, null in the columns
+        that the file lacks.
+
+    Raises:
+        UsageError: it is no CSV, has an unknown column, or a row of other columns, without a path or with one that
+            another has.
+    """
+    where = f"{store.root}/{name}"
+    parts: list[pa.RecordBatch] = []
+    numbers = array("q")
+    try:
+        with store.open(name) as stream:
+            rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), strict=True)
+            header = _checked_header(next(rows, []), where)
+            columns: list[list[str]] = [[] for _ in header]
+            for number, cells in _rows(rows, header, where):
+                numbers.append(number)
+                for column, value in zip(columns, cells, strict=True):
+                    column.append(value)
+                if len(columns[0]) == ROWS_AT_ONCE:
+                    beat()
+                    parts.append(_part(header, columns))
+                    columns = [[] for _ in header]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{where}: is no CSV in UTF-8 ({error})") from error
+    table = pa.Table.from_batches([*parts, _part(header, columns)], METADATA)
+    repeated = _first_repeated(table.column("path"))
+    if repeated is not None:
+        raise UsageError(
+            f"{where}: row {numbers[repeated]}: {table.column('path')[repeated].as_py()!r} stands twice"
+        )
+    return table
+
+
+def metadata_table(rows: Iterable[dict[str, str]]) -> pa.Table:
+    """As `METADATA`, from rows of some of its columns."""
+    return pa.Table.from_pylist(list(rows), schema=METADATA)
+
+
+def said_of(metadata: pa.Table, paths: pa.ChunkedArray) -> tuple[pa.Array | pa.ChunkedArray, pa.Table]:
+    """For each path the number of its row in `metadata` or null; and the rows of no path, by path."""
+    found = places(paths, metadata.column("path"))
+    met = np.zeros(metadata.num_rows, bool)
+    met[found.drop_null().to_numpy()] = True
+    return found, metadata.filter(pa.array(~met)).sort_by("path")
+
+
+def _checked_header(header: list[str], where: str) -> list[str]:
+    if "path" not in header:
+        raise UsageError(f"{where}: has no column 'path'; its columns: {', '.join(header)}")
+    for column in header:
+        if column not in COLUMNS:
+            raise UsageError(f"{where}: unknown column {column!r}{suggest(column, COLUMNS)}")
+        if header.count(column) > 1:
+            raise UsageError(f"{where}: column {column!r} stands twice")
+    return header
+
+
+def _rows(rows: Iterable[list[str]], header: Sequence[str], where: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not empty with its number, its path clean and its other values tidied."""
+    place = header.index("path")
+    for number, cells in enumerate(rows, start=2):
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise UsageError(f"{where}: row {number}: {len(cells)} cells for {len(header)} columns")
+        if not cells[place]:
+            raise UsageError(f"{where}: row {number}: has no path")
+        tidied = [" ".join(value.split()) for value in cells]
+        tidied[place] = str(PurePosixPath(cells[place]))
+        yield number, tidied
+
+
+def _part(header: Sequence[str], columns: Sequence[list[str]]) -> pa.RecordBatch:
+    given = dict(zip(header, columns, strict=True))
+    arrays = [pa.array(given[name], TEXT) if name in given else pa.nulls(len(columns[0]), TEXT) for name in COLUMNS]
+    return pa.RecordBatch.from_arrays(arrays, schema=METADATA)
+
+
+def _first_repeated(values: pa.ChunkedArray) -> int | None:
+    """The first row whose value an earlier one has."""
+    codes = coded(values).codes
+    first = np.empty(codes.max(initial=-1) + 1, np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    again = np.flatnonzero(first[codes] != np.arange(len(codes)))
+    return int(again[0]) if len(again) else None

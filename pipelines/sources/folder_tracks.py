@@ -1,0 +1,172 @@
+"""The tracks of a folder, from what a look at each file found and what the CSV beside them says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.file_kinds import SUFFIXES_OF
+from pipelines.sources.artists import artist_id
+from pipelines.sources.probes import TEXT
+from schemas.errors import UsageError
+from schemas.tables import ANNOTATIONS, EXCLUSIONS
+from schemas.tables.tracks import UNKNOWN_ARTIST
+
+
+@dataclass(frozen=True)
+class FolderTracks:
+    """Some of a folder's files.
+
+    Attributes:
+        tracks: columns of `tracks`; `artist_name` as written, `cut` (the file ends early), and what is said of the
+            track: `genre` and `tags`, lists of text.
+        exclusions: files that are no tracks.
+        by_folder: how many tracks have their folder's name as artist.
+        misnamed: a line for each file whose content is not what its name says.
+    """
+
+    tracks: pa.Table
+    exclusions: pa.Table
+    by_folder: int
+    misnamed: list[str]
+
+
+def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTracks:
+    """Put together what is known of some files.
+
+    Args:
+        probes: as `pipelines.sources.probes.PROBES`.
+        said: as `pipelines.sources.folder_metadata.METADATA`, a row for each of them, null where nothing is said.
+        metadata_file: how an error names the CSV.
+
+    Raises:
+        UsageError: a year that is none.
+    """
+    good = pc.is_null(probes.column("reason"))
+    exclusions = _excluded(probes.filter(pc.invert(good)), said.filter(pc.invert(good)))
+    probes, said = probes.filter(good).combine_chunks(), said.filter(good).combine_chunks()
+    paths = probes.column("path")
+    ids = _first_of(said.column("track_id"), paths)
+    names, by_folder = _artists(_first_of(said.column("artist"), probes.column("artist")), paths)
+    titles = _first_of(said.column("title"), probes.column("title"))
+    tracks = {
+        "track_id": ids,
+        "artist_id": pa.array([artist_id(name) if name else UNKNOWN_ARTIST for name in names]).dictionary_encode(),
+        "artist_name": pa.array(names, pa.string()).dictionary_encode(),
+        "album": _first_of(said.column("album"), probes.column("album")),
+        "title": _filled(titles, paths, lambda path: PurePosixPath(path).stem),
+        "year": _years(said.column("year"), probes.column("year"), ids, metadata_file),
+        "duration_s": probes.column("duration_s"),
+        "audio_uri": paths,
+        "audio_sha256": probes.column("sha256"),
+        "recording_id": probes.column("sound"),
+        "licence": said.column("licence"),
+        "cut": pc.fill_null(pc.invert(probes.column("whole")), False),
+        "genre": pc.coalesce(_lists(said.column("genre")), probes.column("genres")),
+        "tags": _lists(said.column("tags")),
+    }
+    return FolderTracks(pa.table(tracks), exclusions, by_folder, _misnamed(probes))
+
+
+def annotations_of(tracks: pa.Table) -> pa.Table:
+    """What is said of tracks, given as `FolderTracks.tracks`, in the columns of `annotations`."""
+    parts = []
+    for source in ("genre", "tags"):
+        for batch in tracks.select(["track_id", source]).to_batches():
+            said, ids = batch.column(source), batch.column("track_id")
+            tags = said.flatten()
+            columns: dict[str, Any] = {
+                "track_id": ids.take(pc.list_parent_indices(said)).cast(pa.string()),
+                "source": pa.array([source] * len(tags), pa.string()),
+                "raw_tag": tags.cast(pa.string()),
+                "score": pa.nulls(len(tags), pa.float64()),
+            }
+            parts.append(pa.table(columns, schema=ANNOTATIONS.schema))
+    return pa.concat_tables(parts) if parts else ANNOTATIONS.empty()
+
+
+def _first_of(said: pa.ChunkedArray, found: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What the CSV says, or what the file itself does."""
+    return pc.coalesce(_not_empty(said), found)
+
+
+def _not_empty(said: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(said, ""), pa.scalar(None, said.type), said)
+
+
+def _filled(values: pa.ChunkedArray, paths: pa.ChunkedArray, of_path: Callable[[str], str]) -> pa.ChunkedArray:
+    if not values.null_count:
+        return values
+    pairs = zip(values.to_pylist(), paths.to_pylist(), strict=True)
+    return pa.chunked_array([pa.array([of_path(path) if value is None else value for value, path in pairs], TEXT)])
+
+
+def _artists(tagged: pa.ChunkedArray, paths: pa.ChunkedArray) -> tuple[list[str | None], int]:
+    """Each artist's name as written, and how many are only a folder's."""
+    names, by_folder = tagged.to_pylist(), 0
+    for place, name in enumerate(names):
+        if name is None or artist_id(name) == UNKNOWN_ARTIST:
+            folders = PurePosixPath(paths[place].as_py()).parts[:-1]
+            names[place] = folders[0] if folders else None
+            by_folder += bool(folders)
+    return names, by_folder
+
+
+def _lists(said: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values between `;`, each once; null where nothing is said."""
+    kind = pa.list_(TEXT)
+    if said.null_count == len(said):
+        return pa.chunked_array([pa.nulls(len(said), kind)])
+    return pa.chunked_array([pa.array([_several(value) if value else None for value in said.to_pylist()], kind)])
+
+
+def _several(value: str) -> list[str]:
+    return [part for part in dict.fromkeys(piece.strip() for piece in value.split(";")) if part]
+
+
+def _years(
+    said: pa.ChunkedArray, found: pa.ChunkedArray, ids: pa.ChunkedArray, metadata_file: str
+) -> pa.ChunkedArray:
+    if said.null_count == len(said):
+        return found
+    rows = zip(said.to_pylist(), found.to_pylist(), ids.to_pylist(), strict=True)
+    years = [_year(value, track_id, metadata_file) if value else year for value, year, track_id in rows]
+    return pa.chunked_array([pa.array(years, found.type)])
+
+
+def _year(value: str, track_id: str, metadata_file: str) -> int | None:
+    """The year, also as pandas writes numbers and gaps: 2004.0, nan."""
+    text = value.strip().removesuffix(".0")
+    if text.lower() in ("", "nan", "none"):
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) != 4:
+        raise UsageError(
+            f"{metadata_file}: {track_id}: year {value!r} is not four digits; leave it empty if unknown"
+        )
+    return int(text)
+
+
+def _excluded(probes: pa.Table, said: pa.Table) -> pa.Table:
+    columns = {
+        "id": _first_of(said.column("track_id"), probes.column("path")).cast(pa.string()),
+        "stage": pa.array(["source"] * probes.num_rows, pa.string()),
+        "reason": probes.column("reason").cast(pa.string()),
+        "detail": probes.column("detail").cast(pa.string()),
+    }
+    return pa.table(columns, schema=EXCLUSIONS.schema)
+
+
+def _misnamed(probes: pa.Table) -> list[str]:
+    wrong: list[tuple[str, str]] = []
+    for kind in probes.column("kind").unique().drop_null().to_pylist():
+        paths = probes.column("path").filter(pc.fill_null(pc.equal(probes.column("kind"), kind), False))
+        # Only what has the suffix of some audio is looked at, so a name that ends like that has it as its own.
+        named = [pc.ends_with(paths, suffix, ignore_case=True) for suffix in sorted(SUFFIXES_OF[kind])]
+        wrong.extend((path, kind) for path in paths.filter(pc.invert(reduce(pc.or_, named))).to_pylist())
+    return [f"{path} is {kind}" for path, kind in sorted(wrong)]
