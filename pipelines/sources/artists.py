@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from pipelines.words import tidy, words_of
@@ -35,16 +35,16 @@ def artist_id(name: str) -> str:
     return artist_key(name).replace(" ", "-") or UNKNOWN_ARTIST
 
 
-def common_names(names: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:
-    """From (artist id, name as written) pairs, one a track, choose each artist's name.
+def common_names(written: Mapping[tuple[str, str], int]) -> tuple[dict[str, str], list[str]]:
+    """From how many tracks have each (artist id, name as written), choose each artist's name.
 
     Returns:
         the most common spelling by id (ties go to the first in order), and a line for each artist that is
         written in more than one way.
     """
     spellings: dict[str, Counter[str]] = {}
-    for key, name in names:
-        spellings.setdefault(key, Counter())[name] += 1
+    for (key, name), count in written.items():
+        spellings.setdefault(key, Counter())[name] += count
     chosen = {key: min(counts, key=lambda n: (-counts[n], n)) for key, counts in spellings.items()}
     return chosen, joined_spellings(spellings, chosen)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import merge
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -92,7 +92,7 @@ class Folder(Source):
         excluded = [EXCLUSIONS.from_rows([*map(_excluded_name, self._odd()), *self._not_there(unmet)])]
         tracks: list[pa.Table] = []
         by_folder, misnamed = 0, list[str]()
-        for start in range(0, probes.num_rows, ROWS_AT_ONCE):
+        for start in range(0, max(1, probes.num_rows), ROWS_AT_ONCE):
             said = metadata.take(rows.slice(start, ROWS_AT_ONCE))
             part = tracks_of(probes.slice(start, ROWS_AT_ONCE), said, METADATA_FILE)
             tracks.append(part.tracks)
@@ -201,13 +201,16 @@ def _content(probes: pa.Table) -> Iterator[tuple[str, str]]:
 
 def _with_common_names(tracks: pa.Table) -> tuple[pa.Table, list[str]]:
     """Tracks whose artists have one name each, and what to say of the others."""
-    parts = (part.select(["artist_id", "artist_name"]) for part in slices(tracks))
-    pairs = chain.from_iterable(zip(*(c.to_pylist() for c in part.columns), strict=True) for part in parts)
-    chosen, notes = common_names((key, name) for key, name in pairs if name)
-    ids = coded(tracks.column("artist_id"))
-    names = pa.array([chosen.get(key) for key in ids.values.to_pylist()], pa.string())
+    ids, names = coded(tracks.column("artist_id")), coded(tracks.column("artist_name"))
+    keys, written = ids.values.to_pylist(), names.values.to_pylist()
+    pairs = (ids.codes * len(written) + names.codes)[names.codes >= 0]
+    counted = zip(*(part.tolist() for part in np.unique(pairs, return_counts=True)), strict=True)
+    chosen, notes = common_names(
+        {(keys[pair // len(written)], written[pair % len(written)]): count for pair, count in counted}
+    )
+    common = pa.array([chosen.get(key) for key in keys], pa.string())
     place = tracks.column_names.index("artist_name")
-    return tracks.set_column(place, "artist_name", names.take(ids.codes)), notes
+    return tracks.set_column(place, "artist_name", common.take(ids.codes)), notes
 
 
 def _name_reason(info: FileInfo) -> str | None:

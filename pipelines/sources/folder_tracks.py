@@ -57,7 +57,7 @@ def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTra
     titles = _first_of(said.column("title"), probes.column("title"))
     tracks = {
         "track_id": ids,
-        "artist_id": pa.array([artist_id(name) if name else UNKNOWN_ARTIST for name in names]).dictionary_encode(),
+        "artist_id": pa.array(map(_artist_id, names), pa.string()).dictionary_encode(),
         "artist_name": pa.array(names, pa.string()).dictionary_encode(),
         "album": _first_of(said.column("album"), probes.column("album")),
         "title": _filled(titles, paths, lambda path: PurePosixPath(path).stem),
@@ -116,6 +116,10 @@ def _artists(tagged: pa.ChunkedArray, paths: pa.ChunkedArray) -> tuple[list[str 
             names[place] = folders[0] if folders else None
             by_folder += bool(folders)
     return names, by_folder
+
+
+def _artist_id(name: str | None) -> str:
+    return artist_id(name) if name else UNKNOWN_ARTIST
 
 
 def _lists(said: pa.ChunkedArray) -> pa.ChunkedArray:

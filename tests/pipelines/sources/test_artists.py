@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,11 +115,11 @@ def test_digits_are_never_changed(name: str) -> None:
 
 def test_the_commonest_spelling_is_shown_and_the_others_are_told() -> None:
     names = [("b", "B"), ("a", "x"), ("b", "b"), ("a", "X"), ("a", "X"), ("c", "C")]
-    chosen, lines = common_names(names)
+    chosen, lines = common_names(Counter(names))
     assert chosen == {"a": "X", "b": "B", "c": "C"}
     assert lines == [
         "artist 'X' is also written 'x': taken as one",
         "artist 'B' is also written 'b': taken as one",
     ]
-    assert common_names(reversed(names)) == (chosen, lines)
-    assert common_names([]) == ({}, [])
+    assert common_names(Counter(reversed(names))) == (chosen, lines)
+    assert common_names({}) == ({}, [])

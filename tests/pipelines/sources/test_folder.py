@@ -222,6 +222,20 @@ def test_what_is_no_audio_leaves_with_its_reason(play: Play, music: Path, contex
     assert len(found) == 2
 
 
+def test_a_folder_of_which_nothing_can_be_read_tells_of_all(music: Path, context: SourceContext) -> None:
+    (music / "out.mp3").symlink_to("/etc/passwd")
+    (music / "metadata.csv").write_text("path\na.mp3\n")
+    assert {key: reason for key, (reason, _) in excluded(read(context, music)).items()} == {
+        "out.mp3": "outside_source",
+        "a.mp3": "missing_file",
+    }
+    (music / "text.mp3").write_text("no music")
+    tables = read(context, music)
+    assert len(excluded(tables)) == 3
+    assert tables.tracks.num_rows == tables.annotations.num_rows == 0
+    assert source(context, music).expected_tracks() == 2
+
+
 def test_links_are_followed_inside_only(play: Play, music: Path, tmp_path: Path, context: SourceContext) -> None:
     outside = play(tmp_path / "outside" / "far.flac", pitch=700)
     play(music / "own.flac")
