@@ -31,7 +31,8 @@ class SourceSettings(BaseModel):
 
 @dataclass(frozen=True)
 class SourceTables:
-    """What a source says. Tables are in the schemas of `schemas.tables`.
+    """What a source says. Tables have the columns of `schemas.tables`, rows in any order; text may be
+    dictionary-encoded.
 
     Attributes:
         tracks, annotations: the tracks, and what is said of them.

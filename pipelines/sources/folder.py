@@ -29,7 +29,7 @@ from schemas.digests import digest_of_texts
 from schemas.errors import UsageError
 from schemas.reasons import Reason
 from schemas.store import LINKED_FOLDER, NO_FILE, FileInfo, Store
-from schemas.tables import ANNOTATIONS, EXCLUSIONS, TRACKS
+from schemas.tables import EXCLUSIONS, TRACKS
 from schemas.tables.tracks import UNKNOWN_ARTIST
 
 AUDIO_SUFFIXES = frozenset(
@@ -119,7 +119,7 @@ class Folder(Source):
         return SourceTables(
             TRACKS.conform(kept),
             # Of the tracks that are kept: a file that is left out for its id says nothing of the one that has it.
-            ANNOTATIONS.conform(annotations_of(kept)),
+            annotations_of(kept),
             EXCLUSIONS.conform(pa.concat_tables([*excluded, repeated])),
             notes=tuple(notes),
         )
@@ -191,12 +191,12 @@ class Folder(Source):
 
 def _content(probes: pa.Table) -> Iterator[tuple[str, str]]:
     """What tells each file's content, by path."""
-    # A file whose tags took too long is another one when they do not.
-    late = pc.fill_null(pc.equal(probes.column("reason"), str(Reason.TIMED_OUT)), False)
-    told = pc.and_not(pc.not_equal(probes.column("sha256"), ""), late)
-    content = pc.if_else(told, probes.column("sha256"), pc.fill_null(probes.column("reason"), "None"))
-    for part in slices(pa.table([probes.column("path"), content], names=["path", "content"])):
-        yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
+    for part in slices(probes.select(["path", "sha256", "reason"])):
+        # A file whose tags took too long is another one when they do not.
+        late = pc.fill_null(pc.equal(part.column("reason"), str(Reason.TIMED_OUT)), False)
+        told = pc.and_not(pc.not_equal(part.column("sha256"), ""), late)
+        content = pc.if_else(told, part.column("sha256"), part.column("reason"))
+        yield from zip(part.column("path").to_pylist(), content.to_pylist(), strict=True)
 
 
 def _with_common_names(tracks: pa.Table) -> tuple[pa.Table, list[str]]:

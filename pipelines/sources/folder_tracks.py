@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import PurePosixPath
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +17,8 @@ from pipelines.sources.probes import TEXT
 from schemas.errors import UsageError
 from schemas.tables import ANNOTATIONS, EXCLUSIONS
 from schemas.tables.tracks import UNKNOWN_ARTIST
+
+_SAID = ["genre", "tags"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTra
     Raises:
         UsageError: a year that is none.
     """
-    good = pc.is_null(probes.column("reason"))
-    exclusions = _excluded(probes.filter(pc.invert(good)), said.filter(pc.invert(good)))
-    probes, said = probes.filter(good).combine_chunks(), said.filter(good).combine_chunks()
+    bad = pc.is_valid(probes.column("reason"))
+    exclusions = _excluded(probes.filter(bad), said.filter(bad))
+    if exclusions.num_rows:  # else what is given is used as it lies, for text is what weighs most
+        probes, said = probes.filter(pc.invert(bad)), said.filter(pc.invert(bad))
+    probes, said = probes.combine_chunks(), said.combine_chunks()
     paths = probes.column("path")
     ids = _first_of(said.column("track_id"), paths)
     names, by_folder = _artists(_first_of(said.column("artist"), probes.column("artist")), paths)
@@ -75,24 +79,31 @@ def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTra
 
 
 def annotations_of(tracks: pa.Table) -> pa.Table:
-    """What is said of tracks, given as `FolderTracks.tracks`, in the columns of `annotations`."""
-    parts = []
-    for source in ("genre", "tags"):
-        for batch in tracks.select(["track_id", source]).to_batches():
-            said, ids = batch.column(source), batch.column("track_id")
-            tags = said.flatten()
-            columns: dict[str, Any] = {
-                "track_id": ids.take(pc.list_parent_indices(said)).cast(pa.string()),
-                "source": pa.array([source] * len(tags), pa.string()),
-                "raw_tag": tags.cast(pa.string()),
-                "score": pa.nulls(len(tags), pa.float64()),
-            }
-            parts.append(pa.table(columns, schema=ANNOTATIONS.schema))
-    return pa.concat_tables(parts) if parts else ANNOTATIONS.empty()
+    """What is said of tracks, given as `FolderTracks.tracks`: `annotations`, text dictionary-encoded."""
+    rows, sources, tags = [], [], []
+    before = 0
+    for batch in tracks.select(_SAID).to_batches():
+        for source, said in enumerate(batch.columns):
+            rows.append(pc.list_parent_indices(said).to_numpy().astype(np.int32) + before)
+            tags.append(said.flatten().cast(pa.string()).dictionary_encode())
+            sources.append(np.full(len(tags[-1]), source, np.int8))
+        before += batch.num_rows
+    if not rows:
+        return ANNOTATIONS.empty()
+    ids = pa.concat_arrays(tracks.column("track_id").cast(pa.string()).chunks)
+    columns = {
+        "track_id": pa.DictionaryArray.from_arrays(np.concatenate(rows), ids),
+        "source": pa.DictionaryArray.from_arrays(np.concatenate(sources), _SAID),
+        "raw_tag": pa.chunked_array(tags).unify_dictionaries(),
+        "score": pa.nulls(sum(map(len, tags)), pa.float64()),
+    }
+    return pa.table(columns)
 
 
 def _first_of(said: pa.ChunkedArray, found: pa.ChunkedArray) -> pa.ChunkedArray:
     """What the CSV says, or what the file itself does."""
+    if said.null_count == len(said):
+        return found
     return pc.coalesce(_not_empty(said), found)
 
 
@@ -159,7 +170,7 @@ def _year(value: str, track_id: str, metadata_file: str) -> int | None:
 def _excluded(probes: pa.Table, said: pa.Table) -> pa.Table:
     columns = {
         "id": _first_of(said.column("track_id"), probes.column("path")).cast(pa.string()),
-        "stage": pa.array(["source"] * probes.num_rows, pa.string()),
+        "stage": pa.repeat("source", probes.num_rows),
         "reason": probes.column("reason").cast(pa.string()),
         "detail": probes.column("detail").cast(pa.string()),
     }

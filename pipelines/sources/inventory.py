@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from schemas.store import Store
 FILES_PER_TASK = 256
 REMOTE_AT_ONCE = 16
 LABEL = "source"
+_TASKS_AT_ONCE = 256
 
 
 def probe_files(context: SourceContext, store: Store, files: pa.Table) -> pa.Table:
@@ -75,7 +77,10 @@ def _looked_at(context: SourceContext, store: Store, files: pa.Table) -> pa.Tabl
     require_visible(context.engine, store, "source.path")
     work = probe_tasks(store, files)
     results = run_tasks(work, context.out, context.engine, context.reporter, _as_columns)
-    return pa.Table.from_batches((results.pop(task.id)["probes"] for task in work.tasks), PROBES).combine_chunks()
+    ids = iter([task.id for task in work.tasks])
+    # Joined part by part, or all would be there twice.
+    parts = iter(lambda: [results.pop(task)["probes"] for task in islice(ids, _TASKS_AT_ONCE)], [])
+    return pa.concat_tables(pa.Table.from_batches(part, PROBES).combine_chunks() for part in parts)
 
 
 def _as_columns(result: dict[str, Any]) -> dict[str, Any]:

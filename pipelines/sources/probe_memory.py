@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.sources.probe import PROBE_VERSION
-from pipelines.sources.probes import FILES, PROBES
+from pipelines.sources.probes import FILES, PROBES, slices
 from schemas.cache_folder import cache_folder
 from schemas.digests import digest_of
 from schemas.errors import DataError
@@ -58,15 +58,16 @@ class ProbeMemory:
         """Remember what was found, row by row, but of files that could not be read or that took too long."""
         if not self._usable:
             return
-        columns = {name: files.column(name) for name in FILES.names}
-        rows = pa.table({**dict(zip(probes.column_names, probes.columns, strict=True)), **columns}).select(
-            _ROWS.names
-        )
-        late = pc.fill_null(pc.equal(rows.column("reason"), str(Reason.TIMED_OUT)), False)
-        read = pc.not_equal(rows.column("sha256"), "")
+        columns = {**dict(zip(probes.column_names, probes.columns, strict=True)), "path": files.column("path")}
+        rows = pa.table({**columns, "bytes": files.column("bytes"), "stamp": files.column("stamp")})
         try:
-            with self._store.writing(self._file) as stream:
-                pq.write_table(rows.filter(pc.and_not(read, late)), stream, compression="zstd")
+            with (
+                self._store.writing(self._file) as stream,
+                pq.ParquetWriter(stream, _ROWS, compression="zstd") as writer,
+            ):
+                for part in slices(rows.select(_ROWS.names)):  # what is left out of all of them would copy them all
+                    late = pc.fill_null(pc.equal(part.column("reason"), str(Reason.TIMED_OUT)), False)
+                    writer.write_table(part.filter(pc.and_not(pc.not_equal(part.column("sha256"), ""), late)))
         except (OSError, DataError):  # a home that is read-only, or full: the next build looks again
             return
 

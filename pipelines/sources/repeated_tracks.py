@@ -63,8 +63,8 @@ def _rows(tracks: pa.Table, rows: Rows) -> pa.Table:
 def _excluded(tracks: pa.Table, rows: Rows, reason: Reason, detail: pa.ChunkedArray) -> pa.Table:
     columns = {
         "id": tracks.column("track_id").take(rows).cast(pa.string()),
-        "stage": pa.array(["source"] * len(rows), pa.string()),
-        "reason": pa.array([str(reason)] * len(rows), pa.string()),
+        "stage": pa.repeat("source", len(rows)),
+        "reason": pa.repeat(str(reason), len(rows)),
         "detail": detail.cast(pa.string()),
     }
     return pa.table(columns, schema=EXCLUSIONS.schema)
