@@ -5,7 +5,8 @@
 A million tracks and every step but recordings when nothing is named; `docs/scale.md` has the sizes and the steps.
 recordings is of fingerprints that are written first: 3.3 GB for a million tracks, and minutes for either.
 
-Each runs in a process of its own, which may take `MOST_GB`. Tables are composed from a seed.
+Each runs in a process of its own, which may reserve `MOST_GB` of addresses and tells what memory it took.
+Tables are composed from a seed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from schemas.shards import TRACKS_PER_SHARD, Clip, FeatureSpec, shard_count, sha
 from schemas.store import FileInfo, Store
 from schemas.tables import LABELS, TRACKS
 
-MOST_GB = 12
+MOST_GB = 20
 FINGERPRINT = "fp"
 FRAMES = 638  # of 60 s
 RATIOS = {"train": 0.7, "valid": 0.15, "test": 0.15}
@@ -206,7 +207,7 @@ def first_look(out: Store) -> None:
 def source(out: Store) -> None:
     """The folder source on what `first_look` remembered: digests, rows, tables."""
     folder = Folder(FolderSettings(kind="folder", path=out.root), source_context(out))
-    folder._listed = files_of(out)
+    folder._listed = files_of(out), []
     stage = SourceStage(folder)
     context = context_of(Store(f"{out.root}/source"))
     stage.settings(context)

@@ -17,28 +17,26 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 WORKERS_MAY_DIE = 2
+Result = dict[str, Any]
 _known: dict[tuple[str, str], set[str]] = {}
 
 
-Result = dict[str, Any]
-
-
 def run_tasks(
-    tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter, kept: Callable[[Result], Result] = dict
+    tasks: TaskSet, out: Store, engine: Engine, reporter: Reporter, reduced: Callable[[Result], Result] = dict
 ) -> dict[str, Result]:
     """Run what is not done yet; return every task's result by id.
 
     When a worker process dies, what it had not finished is run again, twice at most.
 
     Args:
-        kept: what of a result is returned; all results together may weigh much.
+        reduced: makes of a task's result what is returned of it; all results together may weigh much.
 
     Raises:
         TrackloreError: a task ended in one (the first is raised), or the engine failed.
     """
     for left in reversed(range(WORKERS_MAY_DIE + 1)):
         # A task that ended in an error before is run again: its cause may be gone.
-        before = zip(tasks.tasks, _results(tasks, tasks.tasks, out, kept), strict=True)
+        before = zip(tasks.tasks, _results(tasks, tasks.tasks, out, reduced), strict=True)
         results = {task.id: found for task, found in before if found is not None and "error" not in found}
         pending = [task for task in tasks.tasks if task.id not in results]
         if not pending:
@@ -53,7 +51,7 @@ def run_tasks(
                 raise
             out.remove_abandoned()
             reporter.say(f"{tasks.label}: a worker process ended in mid-run; what it had not finished is run again")
-    for task, found in zip(pending, _results(tasks, pending, out, kept), strict=True):
+    for task, found in zip(pending, _results(tasks, pending, out, reduced), strict=True):
         if found is None:
             raise DataError(f"{tasks.label}: the engine ended without task {task.id}; build again to go on")
         if "error" in found:
@@ -134,10 +132,10 @@ def _remove(paths: Sequence[str], out: Store) -> None:
 
 
 def _results(
-    tasks: TaskSet, wanted: Sequence[Task], out: Store, kept: Callable[[Result], Result]
+    tasks: TaskSet, wanted: Sequence[Task], out: Store, reduced: Callable[[Result], Result]
 ) -> Sequence[Result | None]:
     def one(task: Task) -> Result | None:
         found = result_of(tasks, task.id, task.digest, out)
-        return found if found is None or "error" in found else kept(found)
+        return found if found is None or "error" in found else reduced(found)
 
     return out.each(one, wanted)

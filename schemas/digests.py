@@ -23,7 +23,11 @@ def digest_of(value: Any) -> str:
 
 
 def digest_of_texts(items: Iterable[tuple[str, str]]) -> str:
-    """What `digest_of` gives of a dict of these, which come in order of distinct keys: without holding them all."""
+    """What `digest_of` gives of a dict of these, without holding them all.
+
+    Args:
+        items: keys and values in order of the keys, each once; the digest of others is another.
+    """
     state = hashlib.sha256(b"{")
     left, between = iter(items), b""
     while part := list(islice(left, _ITEMS_AT_ONCE)):

@@ -21,7 +21,7 @@ from pipelines.sources.base import Source, SourceContext, SourceSettings, Source
 from pipelines.sources.folder_metadata import METADATA, read_metadata, said_of
 from pipelines.sources.folder_tracks import annotations_of, tracks_of
 from pipelines.sources.inventory import probe_files
-from pipelines.sources.probes import ROWS_AT_ONCE, files_table, slices
+from pipelines.sources.probes import ROWS_AT_ONCE, files_table, known_for_good, slices
 from pipelines.sources.repeated_tracks import drop_repeated
 from pipelines.stage import shown
 from schemas.coded import coded
@@ -65,8 +65,7 @@ class Folder(Source):
         super().__init__(settings, context)
         self._store = self._located()
         self._probes: pa.Table | None = None
-        self._listed: pa.Table | None = None
-        self._awkward: list[FileInfo] = []
+        self._listed: tuple[pa.Table, list[FileInfo]] | None = None
 
     def _located(self) -> Store:
         if self.settings.path is None:
@@ -126,38 +125,46 @@ class Folder(Source):
 
     def _digests(self) -> Iterator[tuple[str, str]]:
         """Digest of the content of every file, in order of their paths."""
-        metadata = self._metadata_path()
+        probes = self._probed()
         # Not their stamps: what a link leads to lies outside, and so does its time.
         others = {info.path: str(_excluded_name(info)["detail"]) for info in self._odd()}
+        # After the look at the files, which may take hours: what is read after it is as it is now.
+        metadata = self._metadata_path()
         if metadata is not None:
             others[metadata] = self._store.sha256(metadata)
-        return merge(_content(self._probed()), sorted(others.items()))
+        files = ((path, content) for path, content in _content(probes) if path not in others)
+        return merge(files, sorted(others.items()))
 
     def _files(self) -> pa.Table:
-        """The audio files, as `pipelines.sources.probes.FILES`, by path."""
+        """The audio files that can be opened, as `pipelines.sources.probes.FILES`, by path."""
+        return self._listing()[0]
+
+    def _odd(self) -> list[FileInfo]:
+        """What cannot be opened under the name that it has."""
+        return self._listing()[1]
+
+    def _listing(self) -> tuple[pa.Table, list[FileInfo]]:
         if self._listed is None:
-            named = (
-                info
-                for info in self._store.list(no_files=True)
-                if PurePosixPath(info.path).suffix.lower() in AUDIO_SUFFIXES or info.stamp == LINKED_FOLDER
-            )
-            self._awkward = []
-            self._listed = files_table(info for info in named if not self._is_odd(info))
-            if not self._listed.num_rows and not self._awkward:
+            odd: list[FileInfo] = []
+            self._listed = files_table(self._openable(odd)), odd
+            if not any(map(len, self._listed)):
                 kinds = ", ".join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))
                 raise UsageError(f"source.path: {self._store.root} holds no audio ({kinds})")
         return self._listed
 
-    def _odd(self) -> list[FileInfo]:
-        """What cannot be opened under the name that it has."""
-        self._files()
-        return self._awkward
-
-    def _is_odd(self, info: FileInfo) -> bool:
-        odd = _name_reason(info) is not None or self._leads_out(info)
-        if odd:
-            self._awkward.append(info)
-        return odd
+    def _openable(self, odd: list[FileInfo]) -> Iterator[FileInfo]:
+        """The audio files that can be opened; others are added to `odd`."""
+        before = None
+        for info in self._store.list(no_files=True):
+            if PurePosixPath(info.path).suffix.lower() not in AUDIO_SUFFIXES and info.stamp != LINKED_FOLDER:
+                continue
+            if info.path == before:  # the keys a/b and a//b of an object store
+                continue
+            before = info.path
+            if _name_reason(info) or self._leads_out(info):
+                odd.append(info)
+            else:
+                yield info
 
     def _leads_out(self, info: FileInfo) -> bool:
         """Only the file itself can be a link: those to folders are not followed."""
@@ -190,12 +197,9 @@ class Folder(Source):
 
 
 def _content(probes: pa.Table) -> Iterator[tuple[str, str]]:
-    """What tells each file's content, by path."""
+    """What tells each file's content, by path. A file whose tags took too long is another one when they do not."""
     for part in slices(probes.select(["path", "sha256", "reason"])):
-        # A file whose tags took too long is another one when they do not.
-        late = pc.fill_null(pc.equal(part.column("reason"), str(Reason.TIMED_OUT)), False)
-        told = pc.and_not(pc.not_equal(part.column("sha256"), ""), late)
-        content = pc.if_else(told, part.column("sha256"), part.column("reason"))
+        content = pc.if_else(known_for_good(part), part.column("sha256"), part.column("reason"))
         yield from zip(part.column("path").to_pylist(), content.to_pylist(), strict=True)
 
 
@@ -209,8 +213,9 @@ def _with_common_names(tracks: pa.Table) -> tuple[pa.Table, list[str]]:
         {(keys[pair // len(written)], written[pair % len(written)]): count for pair, count in counted}
     )
     common = pa.array([chosen.get(key) for key in keys], pa.string())
-    place = tracks.column_names.index("artist_name")
-    return tracks.set_column(place, "artist_name", common.take(ids.codes)), notes
+    starts = range(0, max(1, len(ids.codes)), ROWS_AT_ONCE)
+    column = pa.chunked_array([common.take(ids.codes[start : start + ROWS_AT_ONCE]) for start in starts])
+    return tracks.set_column(tracks.column_names.index("artist_name"), "artist_name", column), notes
 
 
 def _name_reason(info: FileInfo) -> str | None:

@@ -31,13 +31,16 @@ def read_metadata(store: Store, name: str) -> pa.Table:
     Raises:
         UsageError: it is no CSV, has an unknown column, or a row of other columns, without a path or with one that
             another has.
+        OSError: it cannot be read.
     """
     where = f"{store.root}/{name}"
     parts: list[pa.RecordBatch] = []
     numbers = array("q")
     try:
         with store.open(name) as stream:
-            rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), strict=True)
+            # Bytes that are no UTF-8 come as lone surrogates, so that their row can be told.
+            text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+            rows = csv.reader(text, strict=True)
             header = _checked_header(next(rows, []), where)
             columns: list[list[str]] = [[] for _ in header]
             for number, cells in _rows(rows, header, where):
@@ -48,9 +51,10 @@ def read_metadata(store: Store, name: str) -> pa.Table:
                     beat()
                     parts.append(_part(header, columns))
                     columns = [[] for _ in header]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise UsageError(f"{where}: is no CSV in UTF-8 ({error})") from error
-    table = pa.Table.from_batches([*parts, _part(header, columns)], METADATA)
+    # In one piece, of which parts can be taken at no cost.
+    table = pa.Table.from_batches([*parts, _part(header, columns)], METADATA).combine_chunks()
     repeated = _first_repeated(table.column("path"))
     if repeated is not None:
         raise UsageError(
@@ -65,14 +69,22 @@ def metadata_table(rows: Iterable[dict[str, str]]) -> pa.Table:
 
 
 def said_of(metadata: pa.Table, paths: pa.ChunkedArray) -> tuple[pa.Array | pa.ChunkedArray, pa.Table]:
-    """For each path the number of its row in `metadata` or null; and the rows of no path, by path."""
+    """For each path (paths) the number of its row in `metadata` or null; and the rows of none of them."""
     found = places(paths, metadata.column("path"))
     met = np.zeros(metadata.num_rows, bool)
     met[found.drop_null().to_numpy()] = True
-    return found, metadata.filter(pa.array(~met)).sort_by("path")
+    return found, metadata.filter(pa.array(~met))
+
+
+def _require_text(cells: list[str], number: int, where: str) -> None:
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{where}: is no CSV in UTF-8 (row {number})") from error
 
 
 def _checked_header(header: list[str], where: str) -> list[str]:
+    _require_text(header, 1, where)
     if "path" not in header:
         raise UsageError(f"{where}: has no column 'path'; its columns: {', '.join(header)}")
     for column in header:
@@ -89,6 +101,7 @@ def _rows(rows: Iterable[list[str]], header: Sequence[str], where: str) -> Itera
     for number, cells in enumerate(rows, start=2):
         if not cells:
             continue
+        _require_text(cells, number, where)
         if len(cells) != len(header):
             raise UsageError(f"{where}: row {number}: {len(cells)} cells for {len(header)} columns")
         if not cells[place]:

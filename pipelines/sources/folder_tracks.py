@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from pipelines.file_kinds import SUFFIXES_OF
 from pipelines.sources.artists import artist_id
+from pipelines.sources.excluded_rows import excluded_rows
 from pipelines.sources.probes import TEXT
 from schemas.errors import UsageError
-from schemas.tables import ANNOTATIONS, EXCLUSIONS
+from schemas.tables import ANNOTATIONS
 from schemas.tables.tracks import UNKNOWN_ARTIST
 
 _SAID = ["genre", "tags"]
@@ -168,20 +169,15 @@ def _year(value: str, track_id: str, metadata_file: str) -> int | None:
 
 
 def _excluded(probes: pa.Table, said: pa.Table) -> pa.Table:
-    columns = {
-        "id": _first_of(said.column("track_id"), probes.column("path")).cast(pa.string()),
-        "stage": pa.repeat("source", probes.num_rows),
-        "reason": probes.column("reason").cast(pa.string()),
-        "detail": probes.column("detail").cast(pa.string()),
-    }
-    return pa.table(columns, schema=EXCLUSIONS.schema)
+    ids = _first_of(said.column("track_id"), probes.column("path"))
+    return excluded_rows(ids, probes.column("reason"), probes.column("detail"))
 
 
 def _misnamed(probes: pa.Table) -> list[str]:
     wrong: list[tuple[str, str]] = []
     for kind in probes.column("kind").unique().drop_null().to_pylist():
         paths = probes.column("path").filter(pc.fill_null(pc.equal(probes.column("kind"), kind), False))
-        # Only what has the suffix of some audio is looked at, so a name that ends like that has it as its own.
+        # A folder lists files with a suffix of audio, so what ends like one does not have it for its whole name.
         named = [pc.ends_with(paths, suffix, ignore_case=True) for suffix in sorted(SUFFIXES_OF[kind])]
         wrong.extend((path, kind) for path in paths.filter(pc.invert(reduce(pc.or_, named))).to_pylist())
     return [f"{path} is {kind}" for path, kind in sorted(wrong)]

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 
 from pipelines.cache import Remembered, digest_of_table
 from pipelines.sources.base import SourceContext, SourceTables
+from pipelines.sources.excluded_rows import excluded_rows
 from pipelines.sources.msd.audio import AUDIO_FILES, read_audio_paths
 from pipelines.sources.msd.duplicates import DUPLICATE_FILES, read_recordings
 from pipelines.sources.msd.label_source import LabelSource, LabelTables, MillionSongFiles, label_source
 from pipelines.sources.msd.metadata import METADATA_FILES, artist_keys, read_metadata
 from pipelines.sources.msd.students import student_note
-from pipelines.sources.msd.tables import excluded_tracks, joined_annotations
+from pipelines.sources.msd.tables import joined_annotations
 from pipelines.sources.msd.taste_profile import TASTE_FILES, TasteProfile, read_taste_profile
 from pipelines.sources.published_files import PublishedFile, PublishedFilesSettings
 from schemas.errors import UsageError
@@ -130,7 +131,7 @@ class MillionSong(MillionSongFiles):
         if settings.tracks == "with_audio" and paths is not None:
             here = pc.is_valid(paths)
             detail = f"{self.path('7digital_ids')} and {self.path('7digital_paths')} know no preview"
-            excluded.append(excluded_tracks(every.filter(pc.invert(here)), Reason.NO_AUDIO, detail))
+            excluded.append(excluded_rows(every.filter(pc.invert(here)), Reason.NO_AUDIO, detail))
             tracks, paths = tracks.filter(here), paths.filter(here)
         wanted = tracks.column("track_id").combine_chunks()
 
@@ -154,7 +155,7 @@ class MillionSong(MillionSongFiles):
         labelled[annotations.column("track_id").chunk(0).indices.to_numpy()] = True
         if settings.tracks == "annotated":
             detail = f"no label in {', '.join(self._labels)}"
-            excluded.append(excluded_tracks(wanted.filter(pa.array(~labelled)), Reason.NO_TAGS, detail))
+            excluded.append(excluded_rows(wanted.filter(pa.array(~labelled)), Reason.NO_TAGS, detail))
             tracks = tracks.filter(pa.array(labelled))
             paths = None if paths is None else paths.filter(pa.array(labelled))
         published = None if split is None else self._split_table(split, wanted, labelled, tracks, said)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.sources.probe import PROBE_VERSION
-from pipelines.sources.probes import FILES, PROBES, slices
+from pipelines.sources.probes import FILES, PROBES, known_for_good, slices
 from schemas.cache_folder import cache_folder
+from schemas.coded import places
 from schemas.digests import digest_of
 from schemas.errors import DataError
-from schemas.reasons import Reason
 from schemas.store import Store
 
 _ROWS = pa.schema([*FILES, *(field for field in PROBES if field.name != "path")])
@@ -42,17 +41,13 @@ class ProbeMemory:
         if known is None:
             return PROBES.empty_table(), files
         probes = known.select(PROBES.names)
-        if known.column("path").equals(files.column("path")):  # as a rule, and nothing is to be looked up
-            same = pc.and_(*(pc.equal(files.column(name), known.column(name)) for name in ("bytes", "stamp")))
-            places = pa.array(np.arange(files.num_rows))
-            if pc.all(same).as_py():
-                return probes, FILES.empty_table()
-        else:
-            places = pc.index_in(files.column("path"), value_set=known.column("path"))
-            then = known.select(["bytes", "stamp"]).take(places)
-            same = pc.and_(*(pc.equal(files.column(name), then.column(name)) for name in then.column_names))
-            same = pc.fill_null(same, False)
-        return probes.take(places.filter(same)), files.filter(pc.invert(same))
+        if known.select(FILES.names).equals(files):  # as a rule, and nothing is to be looked up
+            return probes, FILES.empty_table()
+        rows = places(files.column("path"), known.column("path"))
+        then = known.select(["bytes", "stamp"]).take(rows)
+        unchanged = pc.and_(*(pc.equal(files.column(name), then.column(name)) for name in then.column_names))
+        unchanged = pc.fill_null(unchanged, False)
+        return probes.take(rows.filter(unchanged)), files.filter(pc.invert(unchanged))
 
     def keep(self, files: pa.Table, probes: pa.Table) -> None:
         """Remember what was found, row by row, but of files that could not be read or that took too long."""
@@ -66,8 +61,7 @@ class ProbeMemory:
                 pq.ParquetWriter(stream, _ROWS, compression="zstd") as writer,
             ):
                 for part in slices(rows.select(_ROWS.names)):  # what is left out of all of them would copy them all
-                    late = pc.fill_null(pc.equal(part.column("reason"), str(Reason.TIMED_OUT)), False)
-                    writer.write_table(part.filter(pc.and_not(pc.not_equal(part.column("sha256"), ""), late)))
+                    writer.write_table(part.filter(known_for_good(part)))
         except (OSError, DataError):  # a home that is read-only, or full: the next build looks again
             return
 

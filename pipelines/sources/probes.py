@@ -7,7 +7,9 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from schemas.reasons import Reason
 from schemas.store import FileInfo
 
 TEXT = pa.large_string()
@@ -50,3 +52,12 @@ def in_parts(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 def slices(table: pa.Table) -> Iterator[pa.Table]:
     """A table's rows in order, at most `ROWS_AT_ONCE` of them at a time."""
     return (table.slice(start, ROWS_AT_ONCE) for start in range(0, table.num_rows, ROWS_AT_ONCE))
+
+
+def known_for_good(probes: pa.Table) -> pa.ChunkedArray:
+    """Whether what was found of each file stays so until it changes.
+
+    What could not be read may be there again, and what took too long may take less next time.
+    """
+    late = pc.fill_null(pc.equal(probes.column("reason"), str(Reason.TIMED_OUT)), False)
+    return pc.and_not(pc.not_equal(probes.column("sha256"), ""), late)

@@ -7,10 +7,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.sources.excluded_rows import excluded_rows
+from pipelines.sources.probes import ROWS_AT_ONCE, slices
 from schemas.coded import coded
 from schemas.order import row_order
 from schemas.reasons import Reason
-from schemas.tables import EXCLUSIONS
 
 Rows = npt.NDArray[np.int64]
 
@@ -19,11 +20,11 @@ def drop_repeated(tracks: pa.Table, *, keep_recordings: bool) -> tuple[pa.Table,
     """Keep the first track (by id and file) of each id and, unless asked not to, of each recording.
 
     Args:
-        tracks: columns track_id, audio_uri, recording_id, and `cut`: whether the file ends early. Of a recording a
-            file that is whole is kept before those that are cut.
+        tracks: (tracks) columns track_id, audio_uri, recording_id, and `cut`: whether the file ends early. Of a
+            recording a file that is whole is kept before those that are cut.
 
     Returns:
-        the rows that are kept, by id, and an exclusion for each other.
+        (kept) the rows that are kept, by id, and (tracks - kept) an exclusion for each other.
     """
     order = row_order(tracks, ["track_id", "audio_uri"]).rows
     order = np.arange(tracks.num_rows) if order is None else order
@@ -31,19 +32,20 @@ def drop_repeated(tracks: pa.Table, *, keep_recordings: bool) -> tuple[pa.Table,
     again = np.zeros(len(order), bool)
     again[1:] = pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1))).to_numpy()
     named, repeated = order[~again], order[again]
-    excluded = [_excluded(tracks, repeated, Reason.DUPLICATE_ID, tracks.column("audio_uri").take(repeated))]
-    if keep_recordings:
-        return _rows(tracks, named), excluded[0]
-    best = _best_of_recording(tracks, named)
-    kept, copies = named[best == named], named[best != named]
-    same = tracks.column("track_id").take(best[best != named])
-    cut = tracks.column("cut").take(copies)
-    end = pc.if_else(cut, ", and cut off", "")
-    detail = pc.binary_join_element_wise(
-        pa.scalar("the same sound as ", same.type), same, end.cast(same.type), pa.scalar("", same.type)
+    left = excluded_rows(
+        tracks.column("track_id").take(repeated), Reason.DUPLICATE_ID, tracks.column("audio_uri").take(repeated)
     )
-    excluded.append(_excluded(tracks, copies, Reason.DUPLICATE_RECORDING, detail))
-    return _rows(tracks, kept), pa.concat_tables(excluded)
+    if keep_recordings:
+        return _rows(tracks, named), left
+    best = _best_of_recording(tracks, named)
+    copies = named[best != named]
+    same = tracks.column("track_id").take(best[best != named])
+    end = pc.if_else(tracks.column("cut").take(copies), ", and cut off", "").cast(same.type)
+    detail = pc.binary_join_element_wise(
+        pa.scalar("the same sound as ", same.type), same, end, pa.scalar("", same.type)
+    )
+    copied = excluded_rows(tracks.column("track_id").take(copies), Reason.DUPLICATE_RECORDING, detail)
+    return _rows(tracks, named[best == named]), pa.concat_tables([left, copied])
 
 
 def _best_of_recording(tracks: pa.Table, named: Rows) -> Rows:
@@ -57,14 +59,15 @@ def _best_of_recording(tracks: pa.Table, named: Rows) -> Rows:
 
 
 def _rows(tracks: pa.Table, rows: Rows) -> pa.Table:
-    return tracks if np.array_equal(rows, np.arange(tracks.num_rows)) else tracks.take(rows)
-
-
-def _excluded(tracks: pa.Table, rows: Rows, reason: Reason, detail: pa.ChunkedArray) -> pa.Table:
-    columns = {
-        "id": tracks.column("track_id").take(rows).cast(pa.string()),
-        "stage": pa.repeat("source", len(rows)),
-        "reason": pa.repeat(str(reason), len(rows)),
-        "detail": detail.cast(pa.string()),
-    }
-    return pa.table(columns, schema=EXCLUSIONS.schema)
+    """Some rows of a table, in parts whose text is never too much for one."""
+    if np.all(rows[1:] > rows[:-1]):
+        if len(rows) == tracks.num_rows:
+            return tracks
+        kept = np.zeros(tracks.num_rows, bool)
+        kept[rows] = True
+        mask = pa.table({"kept": kept})
+        parts = zip(slices(tracks), slices(mask), strict=True)
+        return pa.concat_tables([tracks.schema.empty_table(), *(p.filter(m.column("kept")) for p, m in parts)])
+    whole = tracks.combine_chunks()  # of many pieces pyarrow makes one for each part that is taken
+    starts = range(0, len(rows), ROWS_AT_ONCE)
+    return pa.concat_tables([whole.take(rows[start : start + ROWS_AT_ONCE]) for start in starts])

@@ -104,7 +104,7 @@ def _funnel(tables: SourceTables, tracks: pa.Table) -> list[FunnelStep]:
         tracks: those of `tables`, their artists united.
     """
     gone = tables.exclusions.column("id").combine_chunks().unique()
-    back = pc.is_in(tables.tracks.column("track_id"), value_set=gone)  # ids of tracks are distinct
+    back = pc.is_in(tracks.column("track_id"), value_set=gone)  # ids of tracks are distinct
     left = len(gone) - int(pc.sum(back).as_py() or 0)
     return [
         FunnelStep(step="in the source", tracks=tables.tracks.num_rows + left),

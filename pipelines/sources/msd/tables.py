@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.order import stable_order
-from schemas.reasons import Reason
-from schemas.tables import ANNOTATIONS, EXCLUSIONS
+from schemas.tables import ANNOTATIONS
 
 
 def joined_annotations(tables: list[tuple[str, pa.Table]], track_ids: pa.Array) -> tuple[pa.Table, list[str]]:
@@ -72,18 +71,6 @@ def joined_annotations(tables: list[tuple[str, pa.Table]], track_ids: pa.Array) 
         }
     )
     return joined.select(ANNOTATIONS.schema.names), notes
-
-
-def excluded_tracks(track_ids: pa.Array, reason: Reason, detail: pa.Array | str) -> pa.Table:
-    """Rows of `schemas.tables.EXCLUSIONS`, one a track."""
-    rows = len(track_ids)
-    columns = {
-        "id": track_ids,
-        "stage": pa.repeat("source", rows),
-        "reason": pa.repeat(str(reason), rows),
-        "detail": detail if isinstance(detail, pa.Array) else pa.repeat(detail, rows),
-    }
-    return EXCLUSIONS.conform(pa.table(columns))
 
 
 def _encoded(column: pa.ChunkedArray, keep: pa.Array | None = None) -> pa.DictionaryArray:

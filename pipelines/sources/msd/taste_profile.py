@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from pipelines.sources.excluded_rows import excluded_rows
 from pipelines.sources.msd.label_source import MillionSongFiles
-from pipelines.sources.msd.tables import excluded_tracks
 from pipelines.sources.published_files import PublishedFile
 from schemas.reasons import Reason
 from schemas.tables import INTERACTIONS, LISTENED
@@ -226,7 +226,7 @@ def _excluded(files: MillionSongFiles, pairs: pa.Table, listened: pa.Array) -> p
         f"is another recording ({files.path(_MISMATCHES)}): its listeners do not count",
         " ",
     )
-    return excluded_tracks(first.column("track_id").combine_chunks(), Reason.MISMATCHED, detail)
+    return excluded_rows(first.column("track_id").combine_chunks(), Reason.MISMATCHED, detail)
 
 
 def _interactions(

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import mutagen
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from pipelines.engine import Engine
 from pipelines.sources import folder as folder_source
 from pipelines.sources import folder_metadata, probes
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.folder import Folder, FolderSettings
+from pipelines.sources.inventory import probe_files
 from schemas.digests import digest_of
 from schemas.errors import UsageError
 from schemas.store import Store
@@ -179,7 +182,9 @@ def test_a_csv_may_have_another_name_and_names_files_that_are_not_there(
         (b"path,artist\n,x\n", "row 2: has no path"),
         (b"path,year\na.flac,99\n", r"metadata\.csv: a.flac: year '99' is not four digits"),
         (b"path,year\na.flac,\xd9\xa1\xd9\xa9\xd9\xa9\xd9\xa9\n", "is not four digits"),
-        (b"path,artist\na.flac,\xff\n", "is no CSV in UTF-8"),
+        (b"path,artist\na.flac,\xff\n", r"is no CSV in UTF-8 \(row 2\)"),
+        (b"path,artist\n" + b"".join(b"%d.flac,x\n" % n for n in range(9_999)) + b"a,\xe9\n", r"\(row 10001\)"),
+        (b"path,\xe9\n", r"is no CSV in UTF-8 \(row 1\)"),
         (b'path,artist\na.flac,"x\n', "is no CSV in UTF-8"),
     ],
 )
@@ -367,8 +372,18 @@ def test_how_many_rows_are_held_at_once_changes_nothing(
         assert said(parts) == said(whole)
         assert parts.exclusions.equals(whole.exclusions)
         assert parts.notes == whole.notes
-    assert whole.annotations.num_rows == 4
-    assert whole.exclusions.num_rows > 3
+    assert said(whole) == [
+        ("six", "tags", "a"),
+        ("six", "tags", "b"),
+        ("éx/4.flac", "genre", "Pop"),
+        ("éx/4.flac", "genre", "Rock"),
+    ]
+    assert {row["track_id"]: row["artist_name"] for row in whole.tracks.to_pylist()} == {
+        "misnamed.mp3": None,
+        "six": "A",  # as most of its tracks write it
+        "x/3.flac": "B",
+        "éx/4.flac": "A",
+    }
 
 
 @pytest.mark.parametrize("rows", [2, 50_000])
@@ -381,6 +396,58 @@ def test_a_row_that_names_a_path_again_is_told_by_its_number(
     (music / "metadata.csv").write_text(f"path,artist\n\n{lines}")
     with pytest.raises(UsageError, match=r"metadata\.csv: row 8: 'b\.flac' stands twice"):
         read(context, music)
+
+
+def test_names_that_are_not_the_content_are_told_by_path_whatever_their_case(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    for name, content in {"B.WAV": "x.flac", "a.MP3": "y.wav", "c.flac": "z.flac", "d.FLAC": "u.flac"}.items():
+        play(music / content, pitch=300 + ord(name[0])).rename(music / name)
+    notes = read(context, music).notes
+    assert "2 files are read as what they are, not as what their names say: B.WAV is FLAC, a.MP3 is WAV" in notes
+
+
+def test_what_is_read_after_the_look_is_digested_after_it(
+    play: Play, music: Path, context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(music / "a.flac")
+    metadata = music / "metadata.csv"
+    metadata.write_text("path,artist\na.flac,Before\n")
+    look = probe_files
+
+    def slow(*given: Any) -> Any:
+        found = look(*given)
+        metadata.write_text("path,artist\na.flac,After\n")
+        return found
+
+    monkeypatch.setattr(folder_source, "probe_files", slow)
+    found = source(context, music)
+    told = found.inputs()
+    assert by_id(found.read())["a.flac"]["artist_name"] == "After"
+    assert told["metadata.csv"] == Store(str(music)).sha256("metadata.csv")
+
+
+def test_a_metadata_file_with_a_name_of_music_has_its_content_as_digest(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    play(music / "a.flac")
+    (music / "m.mp3").write_text("path,artist\na.flac,x\n")
+    for given in (context, dataclasses.replace(context, dry_run=True)):
+        found = source(given, music, metadata="m.mp3")
+        assert found.inputs()["m.mp3"] == Store(str(music)).sha256("m.mp3")
+        assert found.inputs_digest() == digest_of(found.inputs())
+
+
+def test_two_keys_of_one_path_are_one_file(play: Play, music: Path, context: SourceContext) -> None:
+    store = Store("memory://two-keys")
+    file, root = play(music / "a.mp3"), store.full("a.mp3").removesuffix("a.mp3")
+    fs = fsspec.filesystem("memory")
+    for key in ("a.mp3", "/a.mp3"):
+        fs.store[f"/{root.strip('/')}/{key}"] = MemoryFile(fs, key, file.read_bytes())
+    assert [info.path for info in store.list()] == ["a.mp3", "a.mp3"]
+    tables = Folder(FolderSettings(kind="folder", path=store.root), context).read()
+    assert set(by_id(tables)) == {"a.mp3"}
+    assert tables.exclusions.num_rows == 0
 
 
 def test_the_digest_of_the_inputs_is_theirs(play: Play, music: Path, context: SourceContext) -> None:

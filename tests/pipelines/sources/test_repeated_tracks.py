@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.sources import probes, repeated_tracks
+from pipelines.sources.probes import TEXT
 from pipelines.sources.repeated_tracks import drop_repeated
 
-KINDS = pa.schema(
-    [("track_id", pa.string()), ("audio_uri", pa.string()), ("recording_id", pa.string()), ("cut", pa.bool_())]
-)
+KINDS = pa.schema([("track_id", TEXT), ("audio_uri", TEXT), ("recording_id", TEXT), ("cut", pa.bool_())])
 Row = tuple[str, str, str, bool]
 
 
-def dropped(rows: list[Row], *, keep_recordings: bool = False) -> tuple[list[Row], list[tuple[str, str, str]]]:
+def dropped(
+    rows: list[Row], *, keep_recordings: bool = False, cuts: tuple[int, ...] = ()
+) -> tuple[list[Row], list[tuple[str, str, str]]]:
     """The rows that stay, and (id, reason, detail) of the others."""
-    table = pa.Table.from_pylist([dict(zip(KINDS.names, row, strict=True)) for row in rows], schema=KINDS)
+    whole = pa.Table.from_pylist([dict(zip(KINDS.names, row, strict=True)) for row in rows], schema=KINDS)
+    edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+    table = pa.concat_tables([whole.slice(0, 0), *(whole.slice(a, b - a) for a, b in pairwise(edges))])
     kept, left = drop_repeated(table, keep_recordings=keep_recordings)
     told = sorted((row["id"], row["reason"], row["detail"]) for row in left.to_pylist())
     return [tuple(row.values()) for row in kept.to_pylist()], told
@@ -61,10 +67,21 @@ def by_hand(rows: list[Row], *, keep_recordings: bool) -> tuple[list[Row], list[
     return kept, sorted(left)
 
 
-@given(st.data(), st.booleans())
-def test_what_is_kept_is_what_a_reader_of_the_rule_would_keep(data: Any, keep_recordings: bool) -> None:
+@pytest.fixture(params=[2, 50_000])
+def rows_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (probes, repeated_tracks):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", request.param)
+
+
+@given(st.data(), st.booleans(), st.booleans())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("rows_at_once")
+def test_what_is_kept_is_what_a_reader_of_the_rule_would_keep(
+    data: Any, keep_recordings: bool, ordered: bool
+) -> None:
     names = st.text("abé\U0001f3b5", max_size=2)
-    rows = data.draw(
-        st.lists(st.tuples(names, names, names, st.booleans()), max_size=12, unique_by=lambda row: row[1])
-    )
-    assert dropped(rows, keep_recordings=keep_recordings) == by_hand(rows, keep_recordings=keep_recordings)
+    rows = data.draw(st.lists(st.tuples(names, names, names, st.booleans()), max_size=12, unique_by=lambda r: r[1]))
+    rows = sorted(rows) if ordered else rows
+    cuts = tuple(data.draw(st.lists(st.integers(1, 12), max_size=3)))
+    expected = by_hand(rows, keep_recordings=keep_recordings)
+    assert dropped(rows, keep_recordings=keep_recordings, cuts=cuts) == expected
