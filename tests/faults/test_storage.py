@@ -95,6 +95,28 @@ def test_a_disk_that_is_full(
         fault.recovered()
 
 
+@pytest.mark.parametrize("how", ["no room for a name", "no room for a file", "read-only"])
+def test_a_cache_that_cannot_be_written_is_done_without(
+    faults: Faults, start: Start, reference: Path, tmp_path: Path, how: str
+) -> None:
+    disk, data = tmp_path / "disk", tmp_path / "data"
+    most = "nr_inodes=1" if how == "no room for a name" else "size=4k"
+    with (
+        mounted(disk, "-t", "tmpfs", "-o", most, "tmpfs"),
+        faults.plant("cache unwritable", how) as fault,
+    ):
+        if how == "no room for a file":
+            (disk / "filler").write_bytes(b"x" * 4096)
+        if how == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        before = files_of(disk)
+        one = start("", words=words(data, reference), environment={"TRACKLORE_CACHE": str(disk)})
+        assert one.end().code == 0, one.err
+        assert files_of(disk) == before
+        require_finished(data, reference)
+        fault.recovered()
+
+
 def test_a_limit_on_the_size_of_files(
     faults: Faults, command: Command, start: Start, reference: Path, tmp_path: Path
 ) -> None:
