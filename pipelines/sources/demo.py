@@ -82,7 +82,13 @@ class Demo(Folder):
             if track.track_id in kept
             for tag, score in track.raw_tags
         ]
-        return SourceTables(tables.tracks, ANNOTATIONS.from_rows(rows), tables.exclusions, notes=tables.notes)
+        return SourceTables(
+            tables.tracks,
+            ANNOTATIONS.from_rows(rows),
+            tables.exclusions,
+            artist_keys=tables.artist_keys,
+            notes=tables.notes,
+        )
 
     def _metadata_path(self) -> str | None:
         return None

@@ -19,7 +19,7 @@ from pipelines.progress import beat
 from pipelines.sources.artists import common_names
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
 from pipelines.sources.folder_metadata import METADATA, read_metadata, said_of
-from pipelines.sources.folder_tracks import annotations_of, tracks_of
+from pipelines.sources.folder_tracks import annotations_of, artists_of_folders, tracks_of
 from pipelines.sources.inventory import probe_files
 from pipelines.sources.probes import ROWS_AT_ONCE, files_table, known_for_good, slices
 from pipelines.sources.repeated_tracks import drop_repeated
@@ -57,7 +57,7 @@ class FolderSettings(SourceSettings):
 class Folder(Source):
     """See the module."""
 
-    VERSION = 2
+    VERSION = 3
     Settings = FolderSettings
     settings: FolderSettings
 
@@ -88,17 +88,18 @@ class Folder(Source):
         metadata = self._metadata()
         probes = self._probed()
         rows, unmet = said_of(metadata, probes.column("path"))
+        self._require_some_met(metadata, unmet, probes)
         excluded = [EXCLUSIONS.from_rows([*map(_excluded_name, self._odd()), *self._not_there(unmet)])]
         tracks: list[pa.Table] = []
-        by_folder, misnamed = 0, list[str]()
+        misnamed: list[str] = []
         for start in range(0, max(1, probes.num_rows), ROWS_AT_ONCE):
             said = metadata.take(rows.slice(start, ROWS_AT_ONCE))
             part = tracks_of(probes.slice(start, ROWS_AT_ONCE), said, METADATA_FILE)
             tracks.append(part.tracks)
             excluded.append(part.exclusions)
-            by_folder += part.by_folder
             misnamed.extend(part.misnamed)
             beat()
+        has_metadata = metadata.num_rows > 0
         self._probes = None  # they weigh more than all that later stages hold
         del probes, metadata, rows
         found, notes = _with_common_names(pa.concat_tables(tracks))
@@ -108,6 +109,10 @@ class Folder(Source):
             notes.append(
                 f"{len(misnamed)} files are read as what they are, not as what their names say: {shown(misnamed)}"
             )
+        undescribed = len(found) - (pc.sum(found.column("described")).as_py() or 0)
+        if has_metadata and undescribed:
+            notes.append(f"{undescribed} tracks have no row in {self._metadata_path()}")
+        by_folder = pc.sum(found.column("folder_artist")).as_py()
         if by_folder:
             notes.append(
                 f"{by_folder} tracks have no artist tag: the first folder of their path was taken as artist"
@@ -120,6 +125,7 @@ class Folder(Source):
             # Of the tracks that are kept: a file that is left out for its id says nothing of the one that has it.
             annotations_of(kept),
             EXCLUSIONS.conform(pa.concat_tables([*excluded, repeated])),
+            artist_keys=artists_of_folders(found),
             notes=tuple(notes),
         )
 
@@ -174,7 +180,8 @@ class Folder(Source):
     def _probed(self) -> pa.Table:
         """What each file says of itself, as `pipelines.sources.probes.PROBES`, by path."""
         if self._probes is None:
-            self._probes = probe_files(self.context, self._store, self._files())
+            # A mistake in the CSV is told before hours of looking at files, not after.
+            self._probes = probe_files(self.context, self._store, self._files(), before_look=self._metadata)
         return self._probes
 
     def _metadata_path(self) -> str | None:
@@ -193,7 +200,19 @@ class Folder(Source):
     def _not_there(self, unmet: pa.Table) -> list[dict[str, Any]]:
         rows = zip(unmet.column("track_id").to_pylist(), unmet.column("path").to_pylist(), strict=True)
         name = self._metadata_path()
-        return [_exclusion(track or path, Reason.MISSING_FILE, f"{name} names {path!r}") for track, path in rows]
+        end = "its paths start from the source's folder"
+        return [
+            _exclusion(track or path, Reason.MISSING_FILE, f"{name} names {path!r}; {end}") for track, path in rows
+        ]
+
+    def _require_some_met(self, metadata: pa.Table, unmet: pa.Table, probes: pa.Table) -> None:
+        if not metadata.num_rows or len(unmet) < len(metadata) or not probes.num_rows:
+            return
+        said, there = (table.column("path")[0].as_py() for table in (metadata, probes))
+        raise UsageError(
+            f"{self._store.root}/{self._metadata_path()}: none of its paths is that of a file, such as {said!r}; "
+            f"write them from the source's folder on, such as {there!r}"
+        )
 
 
 def _content(probes: pa.Table) -> Iterator[tuple[str, str]]:

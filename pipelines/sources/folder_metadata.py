@@ -36,23 +36,20 @@ def read_metadata(store: Store, name: str) -> pa.Table:
     where = f"{store.root}/{name}"
     parts: list[pa.RecordBatch] = []
     numbers = array("q")
-    try:
-        with store.open(name) as stream:
-            # Bytes that are no UTF-8 come as lone surrogates, so that their row can be told.
-            text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-            rows = csv.reader(text, strict=True)
-            header = _checked_header(next(rows, []), where)
-            columns: list[list[str]] = [[] for _ in header]
-            for number, cells in _rows(rows, header, where):
-                numbers.append(number)
-                for column, value in zip(columns, cells, strict=True):
-                    column.append(value)
-                if len(columns[0]) == ROWS_AT_ONCE:
-                    beat()
-                    parts.append(_part(header, columns))
-                    columns = [[] for _ in header]
-    except csv.Error as error:
-        raise UsageError(f"{where}: is no CSV in UTF-8 ({error})") from error
+    with store.open(name) as stream:
+        # Bytes that are no UTF-8 come as lone surrogates, so that their row can be told.
+        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        rows = csv.reader(text, strict=True)
+        header = _checked_header(_next(rows, 1, where) or [], where)
+        columns: list[list[str]] = [[] for _ in header]
+        for number, cells in _rows(rows, header, where):
+            numbers.append(number)
+            for column, value in zip(columns, cells, strict=True):
+                column.append(value)
+            if len(columns[0]) == ROWS_AT_ONCE:
+                beat()
+                parts.append(_part(header, columns))
+                columns = [[] for _ in header]
     # In one piece, of which parts can be taken at no cost.
     table = pa.Table.from_batches([*parts, _part(header, columns)], METADATA).combine_chunks()
     repeated = _first_repeated(table.column("path"))
@@ -76,6 +73,13 @@ def said_of(metadata: pa.Table, paths: pa.ChunkedArray) -> tuple[pa.Array | pa.C
     return found, metadata.filter(pa.array(~met))
 
 
+def _next(rows: Iterator[list[str]], number: int, where: str) -> list[str] | None:
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        raise UsageError(f"{where}: is no CSV in UTF-8 (row {number}: {error})") from error
+
+
 def _require_text(cells: list[str], number: int, where: str) -> None:
     try:
         "".join(cells).encode()
@@ -95,10 +99,12 @@ def _checked_header(header: list[str], where: str) -> list[str]:
     return header
 
 
-def _rows(rows: Iterable[list[str]], header: Sequence[str], where: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(rows: Iterator[list[str]], header: Sequence[str], where: str) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not empty with its number, its path clean and its other values tidied."""
     place = header.index("path")
-    for number, cells in enumerate(rows, start=2):
+    number = 1
+    while (cells := _next(rows, number + 1, where)) is not None:
+        number += 1
         if not cells:
             continue
         _require_text(cells, number, where)

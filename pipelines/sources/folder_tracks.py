@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -14,7 +15,8 @@ import pyarrow.compute as pc
 from pipelines.file_kinds import SUFFIXES_OF
 from pipelines.sources.artists import artist_id
 from pipelines.sources.excluded_rows import excluded_rows
-from pipelines.sources.probes import TEXT
+from pipelines.sources.probes import TEXT, slices
+from schemas.coded import plain
 from schemas.errors import UsageError
 from schemas.tables import ANNOTATIONS
 from schemas.tables.tracks import UNKNOWN_ARTIST
@@ -27,16 +29,15 @@ class FolderTracks:
     """Some of a folder's files.
 
     Attributes:
-        tracks: columns of `tracks`; `artist_name` as written, `cut` (the file ends early), and what is said of the
-            track: `genre` and `tags`, lists of text.
+        tracks: columns of `tracks`; `artist_name` as written; `folder_artist`: whether that is only a folder's
+            name; `cut`: whether the file ends early; `described`: whether the CSV has a row of it; and what is said
+            of the track: `genre` and `tags`, lists of text.
         exclusions: files that are no tracks.
-        by_folder: how many tracks have their folder's name as artist.
         misnamed: a line for each file whose content is not what its name says.
     """
 
     tracks: pa.Table
     exclusions: pa.Table
-    by_folder: int
     misnamed: list[str]
 
 
@@ -72,11 +73,13 @@ def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTra
         "audio_sha256": probes.column("sha256"),
         "recording_id": probes.column("sound"),
         "licence": said.column("licence"),
+        "folder_artist": pa.array(by_folder, pa.bool_()),
         "cut": pc.fill_null(pc.invert(probes.column("whole")), False),
+        "described": pc.is_valid(said.column("path")),
         "genre": pc.coalesce(_lists(said.column("genre")), probes.column("genres")),
         "tags": _lists(said.column("tags")),
     }
-    return FolderTracks(pa.table(tracks), exclusions, by_folder, _misnamed(probes))
+    return FolderTracks(pa.table(tracks), exclusions, _misnamed(probes))
 
 
 def annotations_of(tracks: pa.Table) -> pa.Table:
@@ -101,6 +104,37 @@ def annotations_of(tracks: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
+def artists_of_folders(tracks: pa.Table) -> pa.Table | None:
+    """Of tracks, given as `FolderTracks.tracks`, the artists that are one for the folder which they share.
+
+    A folder of which all artists that are named are one is that artist's, whatever the folder is called: a track
+    without an artist there must not come into another split than the rest of it.
+
+    Returns:
+        columns artist_id and key, as `SourceTables.artist_keys`; None where there are none.
+    """
+    if not pc.any(tracks.column("folder_artist")).as_py():
+        return None
+    named, unnamed = defaultdict[str, set[str]](set), dict[str, str]()
+    for part in slices(tracks.select(["audio_uri", "artist_id", "folder_artist"])):
+        folders = pc.extract_regex(part.column("audio_uri"), "^(?P<folder>[^/]+)/").combine_chunks().field(0)
+        artists = plain(part.column("artist_id"))
+        groups = pa.table([folders, artists, part.column("folder_artist")], names=["folder", "artist", "unnamed"])
+        for row in groups.group_by(groups.column_names).aggregate([]).to_pylist():
+            if row["unnamed"]:
+                unnamed[row["folder"]] = row["artist"]
+            elif row["folder"] is not None:
+                named[row["folder"]].add(row["artist"])
+    pairs = [
+        (artist, folder)
+        for folder in sorted(unnamed)
+        if len(named[folder]) == 1
+        for artist in (unnamed[folder], *named[folder])
+    ]
+    columns = zip(*pairs, strict=True) if pairs else ((), ())
+    return pa.table([pa.array(values, pa.string()) for values in columns], names=["artist_id", "key"])
+
+
 def _first_of(said: pa.ChunkedArray, found: pa.ChunkedArray) -> pa.ChunkedArray:
     """What the CSV says, or what the file itself does."""
     if said.null_count == len(said):
@@ -119,14 +153,15 @@ def _filled(values: pa.ChunkedArray, paths: pa.ChunkedArray, of_path: Callable[[
     return pa.chunked_array([pa.array([of_path(path) if value is None else value for value, path in pairs], TEXT)])
 
 
-def _artists(tagged: pa.ChunkedArray, paths: pa.ChunkedArray) -> tuple[list[str | None], int]:
-    """Each artist's name as written, and how many are only a folder's."""
-    names, by_folder = tagged.to_pylist(), 0
+def _artists(tagged: pa.ChunkedArray, paths: pa.ChunkedArray) -> tuple[list[str | None], list[bool]]:
+    """Each artist's name as written, and whether it is only a folder's."""
+    names = tagged.to_pylist()
+    by_folder = [False] * len(names)
     for place, name in enumerate(names):
         if name is None or artist_id(name) == UNKNOWN_ARTIST:
             folders = PurePosixPath(paths[place].as_py()).parts[:-1]
             names[place] = folders[0] if folders else None
-            by_folder += bool(folders)
+            by_folder[place] = bool(folders)
     return names, by_folder
 
 

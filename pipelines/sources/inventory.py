@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -25,11 +26,14 @@ LABEL = "source"
 _TASKS_AT_ONCE = 256
 
 
-def probe_files(context: SourceContext, store: Store, files: pa.Table) -> pa.Table:
+def probe_files(
+    context: SourceContext, store: Store, files: pa.Table, before_look: Callable[[], object] = lambda: None
+) -> pa.Table:
     """Probe every file, or remember what was found when its size and time were the same.
 
     Args:
         files: as `pipelines.sources.probes.FILES`, by path, each once.
+        before_look: called once when there are files that nothing is remembered of.
 
     Returns:
         as `PROBES`, a row for each file, by path.
@@ -38,6 +42,7 @@ def probe_files(context: SourceContext, store: Store, files: pa.Table) -> pa.Tab
     found, missing = memory.recall(files) if context.trust_stamps else (PROBES.empty_table(), files)
     if not missing.num_rows:
         return found
+    before_look()
     if context.dry_run:
         return _by_path(found, _not_read(missing))
     probes = _by_path(found, _looked_at(context, store, missing))

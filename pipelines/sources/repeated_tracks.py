@@ -20,8 +20,9 @@ def drop_repeated(tracks: pa.Table, *, keep_recordings: bool) -> tuple[pa.Table,
     """Keep the first track (by id and file) of each id and, unless asked not to, of each recording.
 
     Args:
-        tracks: (tracks) columns track_id, audio_uri, recording_id, and `cut`: whether the file ends early. Of a
-            recording a file that is whole is kept before those that are cut.
+        tracks: (tracks) columns track_id, audio_uri, recording_id, `cut`: whether the file ends early, and
+            `described`: whether more is known of it than it says itself. Of a recording a file that is whole is
+            kept before those that are cut, and then one that is described before those that are not.
 
     Returns:
         (kept) the rows that are kept, by id, and (tracks - kept) an exclusion for each other.
@@ -49,11 +50,12 @@ def drop_repeated(tracks: pa.Table, *, keep_recordings: bool) -> tuple[pa.Table,
 
 
 def _best_of_recording(tracks: pa.Table, named: Rows) -> Rows:
-    """For each of the rows that one which is kept of its recording: whole before cut, then the first."""
+    """For each of the rows that one which is kept of its recording: the first of the best."""
     recordings = coded(tracks.column("recording_id")).codes
-    cut = tracks.column("cut").to_numpy()[named].astype(bool)
+    cut, described = (tracks.column(name).to_numpy()[named].astype(bool) for name in ("cut", "described"))
     best = np.empty(recordings.max(initial=-1) + 1, np.int64)
-    for rows in (named[cut], named[~cut]):  # what is written last stays
+    for worse in (3, 2, 1, 0):  # what is written last stays
+        rows = named[2 * cut + ~described == worse]
         best[recordings[rows[::-1]]] = rows[::-1]
     return best[recordings[named]]
 

@@ -18,13 +18,14 @@ from pipelines.sources import folder_metadata, probes
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.folder import Folder, FolderSettings
 from pipelines.sources.inventory import probe_files
+from pipelines.sources.union import unite_artists
 from schemas.digests import digest_of
 from schemas.errors import UsageError
 from schemas.store import Store
 from schemas.tables import ANNOTATIONS, TRACKS
 
 Play = Callable[..., Path]
-Rows = list[dict[str, Any]]
+START = "; its paths start from the source's folder"
 
 
 @pytest.fixture
@@ -163,9 +164,9 @@ def test_a_csv_may_have_another_name_and_names_files_that_are_not_there(
     tables = read(context, music, metadata="sub/m.csv")
     assert set(by_id(tables)) == {"a"}
     assert excluded(tables) == {
-        "b": ("missing_file", "sub/m.csv names 'b.flac'"),
-        "../../etc/passwd.mp3": ("missing_file", "sub/m.csv names '../../etc/passwd.mp3'"),
-        "c": ("missing_file", "sub/m.csv names '/etc/c.mp3'"),
+        "b": ("missing_file", f"sub/m.csv names 'b.flac'{START}"),
+        "../../etc/passwd.mp3": ("missing_file", f"sub/m.csv names '../../etc/passwd.mp3'{START}"),
+        "c": ("missing_file", f"sub/m.csv names '/etc/c.mp3'{START}"),
     }
 
 
@@ -185,7 +186,10 @@ def test_a_csv_may_have_another_name_and_names_files_that_are_not_there(
         (b"path,artist\na.flac,\xff\n", r"is no CSV in UTF-8 \(row 2\)"),
         (b"path,artist\n" + b"".join(b"%d.flac,x\n" % n for n in range(9_999)) + b"a,\xe9\n", r"\(row 10001\)"),
         (b"path,\xe9\n", r"is no CSV in UTF-8 \(row 1\)"),
-        (b'path,artist\na.flac,"x\n', "is no CSV in UTF-8"),
+        (b'path,artist\na.flac,"x\n', r"is no CSV in UTF-8 \(row 2: unexpected end of data\)"),
+        (b'path,artist\na.flac,x\n\nb.flac,"y"z\n', r"is no CSV in UTF-8 \(row 4: "),
+        (b'path,"artist\n', r"is no CSV in UTF-8 \(row 1: "),
+        (b"path\n/x/a.flac\nA.flac\n", r"none of its paths is that of a file, such as '/x/a.flac'; .* 'a.flac'"),
     ],
 )
 def test_a_csv_that_is_wrong_names_its_row(
@@ -197,6 +201,59 @@ def test_a_csv_that_is_wrong_names_its_row(
         read(context, music)
     assert "\n" not in str(caught.value)
     assert "metadata.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_csv_that_is_wrong_is_told_before_files_are_looked_at(
+    play: Play,
+    music: Path,
+    tmp_path: Path,
+    context: SourceContext,
+    monkeypatch: pytest.MonkeyPatch,
+    dry_run: bool,
+) -> None:
+    play(music / "a.flac")
+    (music / "metadata.csv").write_text("path,artits\na.flac,x\n")
+    monkeypatch.setenv("TRACKLORE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match="unknown column 'artits'"):
+        source(dataclasses.replace(context, dry_run=dry_run), music).inputs()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_of_a_recording_the_file_that_the_csv_describes_is_kept(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    path = play(music / "x/b.flac")
+    shutil.copyfile(path, music / "x/a.flac")
+    (music / "metadata.csv").write_text("path,artist,tags\nx/b.flac,The X,calm\n")
+    tables = read(context, music)
+    assert excluded(tables) == {"x/a.flac": ("duplicate_recording", "the same sound as x/b.flac")}
+    assert said(tables) == [("x/b.flac", "tags", "calm")]
+    assert "1 tracks have no row in metadata.csv" in tables.notes
+
+
+def test_a_track_without_an_artist_is_of_the_one_artist_of_its_folder(
+    play: Play, music: Path, context: SourceContext
+) -> None:
+    names = ["one/a", "one/b", "one/c/d", "two/a", "two/b", "two/c", "e", "three/a"]
+    for number, name in enumerate(names):
+        play(music / f"{name}.flac", pitch=300 + 20 * number)
+    (music / "metadata.csv").write_text(
+        "path,artist\none/a.flac,The First\none/b.flac,First\ntwo/a.flac,Second\ntwo/b.flac,Third\ne.flac,Fourth\n"
+    )
+    tables = read(context, music)
+    united, _ = unite_artists(tables.tracks, tables.artist_keys)
+    artists = {row["audio_uri"]: row["artist_id"] for row in united.to_pylist()}
+    assert artists == {
+        "one/a.flac": "first",
+        "one/b.flac": "first",
+        "one/c/d.flac": "first",
+        "two/a.flac": "second",
+        "two/b.flac": "third",
+        "two/c.flac": "two",
+        "e.flac": "fourth",
+        "three/a.flac": "three",
+    }
 
 
 def test_years_as_pandas_writes_them_are_read(play: Play, music: Path, context: SourceContext) -> None:
@@ -238,8 +295,9 @@ def test_a_folder_of_which_nothing_can_be_read_tells_of_all(music: Path, context
         "a.mp3": "missing_file",
     }
     (music / "text.mp3").write_text("no music")
+    (music / "metadata.csv").unlink()
     tables = read(context, music)
-    assert len(excluded(tables)) == 3
+    assert len(excluded(tables)) == 2
     assert tables.tracks.num_rows == tables.annotations.num_rows == 0
     assert source(context, music).expected_tracks() == 2
 
@@ -375,13 +433,14 @@ def test_how_many_rows_are_held_at_once_changes_nothing(
     assert said(whole) == [
         ("six", "tags", "a"),
         ("six", "tags", "b"),
+        ("z", "tags", "c"),
         ("éx/4.flac", "genre", "Pop"),
         ("éx/4.flac", "genre", "Rock"),
     ]
     assert {row["track_id"]: row["artist_name"] for row in whole.tracks.to_pylist()} == {
-        "misnamed.mp3": None,
         "six": "A",  # as most of its tracks write it
         "x/3.flac": "B",
+        "z": "x",
         "éx/4.flac": "A",
     }
 
@@ -415,8 +474,8 @@ def test_what_is_read_after_the_look_is_digested_after_it(
     metadata.write_text("path,artist\na.flac,Before\n")
     look = probe_files
 
-    def slow(*given: Any) -> Any:
-        found = look(*given)
+    def slow(*given: Any, **keys: Any) -> Any:
+        found = look(*given, **keys)
         metadata.write_text("path,artist\na.flac,After\n")
         return found
 

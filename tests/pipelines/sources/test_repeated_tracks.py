@@ -12,8 +12,16 @@ from pipelines.sources import probes, repeated_tracks
 from pipelines.sources.probes import TEXT
 from pipelines.sources.repeated_tracks import drop_repeated
 
-KINDS = pa.schema([("track_id", TEXT), ("audio_uri", TEXT), ("recording_id", TEXT), ("cut", pa.bool_())])
-Row = tuple[str, str, str, bool]
+KINDS = pa.schema(
+    [
+        ("track_id", TEXT),
+        ("audio_uri", TEXT),
+        ("recording_id", TEXT),
+        ("cut", pa.bool_()),
+        ("described", pa.bool_()),
+    ]
+)
+Row = tuple[str, str, str, bool, bool]
 
 
 def dropped(
@@ -30,11 +38,11 @@ def dropped(
 
 def test_repeats_are_the_same_whatever_the_order() -> None:
     rows = [
-        ("b", "2", "s", False),
-        ("a", "1", "s", False),
-        ("c", "4", "t", False),
-        ("c", "3", "u", False),
-        ("d", "5", "u", False),
+        ("b", "2", "s", False, True),
+        ("a", "1", "s", False, True),
+        ("c", "4", "t", False, True),
+        ("c", "3", "u", False, True),
+        ("d", "5", "u", False, True),
     ]
     kept, left = dropped(rows)
     assert [row[:2] for row in kept] == [("a", "1"), ("c", "3")]
@@ -58,7 +66,7 @@ def by_hand(rows: list[Row], *, keep_recordings: bool) -> tuple[list[Row], list[
     kept: list[Row] = []
     for row in named.values():
         copies = [other for other in named.values() if other[2] == row[2]]
-        best = min(copies, key=lambda other: (other[3], other[0]))
+        best = min(copies, key=lambda other: (other[3], not other[4], other[0]))
         if keep_recordings or best is row:
             kept.append(row)
         else:
@@ -80,7 +88,11 @@ def test_what_is_kept_is_what_a_reader_of_the_rule_would_keep(
     data: Any, keep_recordings: bool, ordered: bool
 ) -> None:
     names = st.text("abé\U0001f3b5", max_size=2)
-    rows = data.draw(st.lists(st.tuples(names, names, names, st.booleans()), max_size=12, unique_by=lambda r: r[1]))
+    rows = data.draw(
+        st.lists(
+            st.tuples(names, names, names, st.booleans(), st.booleans()), max_size=12, unique_by=lambda r: r[1]
+        )
+    )
     rows = sorted(rows) if ordered else rows
     cuts = tuple(data.draw(st.lists(st.integers(1, 12), max_size=3)))
     expected = by_hand(rows, keep_recordings=keep_recordings)
