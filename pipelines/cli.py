@@ -220,8 +220,15 @@ def verify(directory: str, *, against: str | None = None, workers: int | None = 
     from pipelines.show import console
     from pipelines.verify import compare
     from pipelines.verify import verify as run_verify
+    from schemas.errors import UsageError
+    from schemas.receipt import read_receipt
     from schemas.store import Store
 
+    if against is not None and not is_export(Store(against)) and read_receipt(Store(against)) is None:
+        raise UsageError(
+            f"--against {against}: neither a dataset nor an export of its ids is there; "
+            "name what tracklore build made, or tracklore export --ids-only"
+        )
     result = run_verify(Store(directory), Reporter(), _workers(workers), deep=deep)
     problems = list(result.problems)
     if against is not None:

@@ -16,6 +16,7 @@ from pipelines.costs.estimate import Estimate
 from pipelines.features.presets import Preset
 from pipelines.splits.labels import labels_of, numbered
 from pipelines.splits.measures import counted, label_distance, share_deviation
+from pipelines.stage import stages_in_order
 from schemas.reasons import Reason
 from schemas.receipt import Receipt
 from schemas.store import Store
@@ -125,12 +126,13 @@ def _time_and_money(found: Estimate, wall_s: float) -> str:
 def show_funnel(out_console: Console, receipt: Receipt) -> None:
     """How many tracks, artists, tags and annotations each step left."""
     table = _table("Funnel", "step", "tracks", "artists", "tags", "annotations")
-    for name, stage in receipt.stages.items():
+    stages = stages_in_order(receipt)
+    for name, stage in stages:
         for step in stage.funnel:
             counts = (step.tracks, step.artists, step.tags, step.annotations)
             table.add_row(f"{name}: {step.step}", *("" if n is None else f"{n:,}" for n in counts))
     out_console.print(table)
-    for name, stage in receipt.stages.items():
+    for name, stage in stages:
         for note in stage.notes:
             out_console.print(f"{name}: {note}", markup=False, highlight=False)
 

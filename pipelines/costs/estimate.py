@@ -6,7 +6,8 @@ Tracks are taken to be as those that were measured: what no table says yet is as
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -77,6 +78,12 @@ class Cost:
     shuffled: float = 0.0
     tasks: int = 0
     not_reckoned: tuple[str, ...] = ()
+
+    def of_files(self, some: int, every: int) -> Cost:
+        """What some of the stage's files take."""
+        part = some / every
+        figures = {name: getattr(self, name) * part for name in ("cpu_s", "read", "written", "shuffled")}
+        return replace(self, tasks=ceil(self.tasks * part), **figures)
 
 
 @dataclass(frozen=True)

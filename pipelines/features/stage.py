@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -168,7 +169,10 @@ class FeatureStage(Stage):
                 FunnelStep(step="with sound", tracks=len(refs) + len(without)),
                 FunnelStep(step="in shards", tracks=len(refs) + len(without) - left),
             ],
-            [f"{clips} clips in {count} shards, {human_bytes(sum(e.bytes for e in entries.values()))}"],
+            [
+                f"{clips} clips in {count} shards, {human_bytes(sum(e.bytes for e in entries.values()))}",
+                *_told(clips, rows),
+            ],
             EXCLUSIONS.from_rows(rows),
             shards=count,
         )
@@ -245,7 +249,17 @@ class FeatureStage(Stage):
         if tracks is None:
             return f"about {human_bytes(self._feature.clip_bytes())} a track"
         shards = context.receipt.shards or shard_count(tracks)
-        return f"{tracks} clips in {shards} shards, about {human_bytes(tracks * self._feature.clip_bytes())}"
+        # Shards stay whose tracks are as they were: only a look at each can tell how many.
+        how = "at most" if self._all_there(context.out) else "about"
+        return f"{tracks} clips in {shards} shards, {how} {human_bytes(tracks * self._feature.clip_bytes())}"
+
+
+def _told(clips: int, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is to be said of a feature that came to nothing."""
+    if clips or not rows:
+        return []
+    reasons = Counter(row["reason"] for row in rows)
+    return [f"no track gave a clip: {', '.join(f'{count} {reason}' for reason, count in sorted(reasons.items()))}"]
 
 
 def tracks_in(out: Store, splits: Collection[str]) -> set[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.recordings.known import with_recordings
+from pipelines.stage import stages_in_order
 from schemas.manifest import CardSource
 from schemas.receipt import FileEntry, Receipt, StageEntry, require_receipt
 from schemas.shards import FeatureSpec, read_shard_index
@@ -17,7 +18,6 @@ from schemas.store import Store
 from schemas.table import TableSchema
 from schemas.tables import DROPPED_TAGS, EXCLUSIONS, LABELS, SPLITS, TABLES, TAGS, TRACKS
 
-_ORDER = ("source", "videos", "tags", "recordings", "splits")
 _TRACK_COLUMNS = ["track_id", "artist_id", "artist_name", "title", "duration_s", "recording_id"]
 
 
@@ -75,9 +75,7 @@ class Contents:
 
     def stages(self) -> list[tuple[str, StageEntry]]:
         """The stages in the order in which data goes through them, those that only keep books left out."""
-        known = {name: place for place, name in enumerate(_ORDER)}
-        named = [(name, entry) for name, entry in self.receipt.stages.items() if name != "exclusions"]
-        return sorted(named, key=lambda item: (known.get(item[0], len(known)), item[0]))
+        return stages_in_order(self.receipt)
 
     def card(self) -> dict[str, str]:
         """Title, description, licence, citation and address of the recipe; a title there always is."""

@@ -13,11 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 
+from pipelines.show import console, show_funnel
+from schemas.receipt import require_receipt
 from schemas.store import Store
 from schemas.tables import EXCLUSIONS, LABELS, SPLITS, TRACKS
+from tests.pipelines.test_costs import figures, number
 
 Command = Callable[..., Any]
 
@@ -125,6 +130,13 @@ def test_a_lost_shard_comes_back_alone_with_the_same_bytes(
     shards[0].unlink()
     plan = command("build", "demo", "--out", data, *many, "--dry-run")
     assert "mend" in plan.out and shards[0].name in plan.out.replace("\n", "")
+    kept = shards[1].rename(tmp_path / "kept")
+    both = command("build", "demo", "--out", data, *many, "--dry-run")
+    kept.rename(shards[1])
+    one, two = (figures(ran.out)["features.ttmr"] for ran in (plan, both))
+    assert number(two[2]) == pytest.approx(2 * number(one[2]), abs=0.002)  # GB written, in thousandths
+    assert number(two[2]) > 0.01
+    assert (one[4], two[4]) == ("1", "2")
     assert command("build", "demo", "--out", data, *many).code == 0
     assert shards[0].read_bytes() == bytes_before
     assert (data / "receipt.json").read_bytes() == whole
@@ -215,6 +227,24 @@ def test_what_a_build_left_that_was_killed_as_it_tidied_up_goes(
     ran = command("build", "demo", "--out", data, *small)
     assert ran.code == 0, ran.err
     assert not (data / ".work").exists()
+
+
+def test_the_funnel_is_told_in_the_order_of_the_stages(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_funnel(console(), require_receipt(Store(str(built))))
+    told = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if ": " in line]
+    assert list(dict.fromkeys(told)) == ["source", "tags", "splits", "features.ttmr"]
+    assert told.count("source") > 2  # its steps, and its notes
+
+
+def test_a_feature_without_a_clip_says_why(tmp_path: Path, command: Command) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    for track in range(3):
+        samples = 0.3 * np.sin(np.arange(8_000) * (0.05 + 0.01 * track))
+        soundfile.write(music / f"{track}.flac", samples, 16_000)
+    ran = command("build", "folder", "--set", f"source.path={music}", "--out", tmp_path / "data")
+    assert ran.code == 0, ran.err
+    assert "features.ttmr: no track gave a clip: 3 too_short" in ran.out.replace("\n", " ")
 
 
 def test_a_leak_in_the_default_split_fails_the_audit(data: Path, command: Command) -> None:

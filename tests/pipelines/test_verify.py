@@ -131,7 +131,9 @@ def test_what_is_no_dataset_is_exit_2(tmp_path: Path, command: Command) -> None:
         assert (ran.code, len(ran.err.splitlines())) == (2, 1)
         assert "no receipt.json here" in ran.err
     store = dataset(str(tmp_path / "data"))
-    assert command("verify", store.root, "--against", tmp_path).code == 2
+    ran = command("verify", store.root, "--against", tmp_path)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert f"--against {tmp_path}: neither a dataset nor an export of its ids is there" in ran.err
     assert command("verify", store.root, "--workers", "0").code == 2
 
 

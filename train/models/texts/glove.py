@@ -108,7 +108,12 @@ def read_glove(file: str | None, used: set[str], first: int) -> tuple[list[str],
                 if not width or len(vector) != width or not np.isfinite(vector).all():
                     raise UsageError(f"model.text.file: {file}: line {number} is not a word and {width} numbers")
                 kept[word] = vector
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(
+            f"model.text.file: {file}: cannot be read ({error.strerror or error}); "
+            "download GloVe's vectors, and name the file of them that you want"
+        ) from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"model.text.file: {file}: cannot be read as UTF-8 text ({error})") from error
     if not used & set(kept):
         raise UsageError(f"model.text.file: {file}: holds none of the dataset's words; is it a file of GloVe?")
