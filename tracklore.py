@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -39,14 +39,23 @@ class _InterruptedError(Exception):
     """A person pressed Ctrl-C."""
 
 
+# The parser's own, which Typer keeps to itself.
+_WrongUse = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
+
+
 class _Verbs(TyperGroup):
-    """Typer would end at an interrupt without a word."""
+    """Typer would end at an interrupt without a word, and tell of a wrong option in a box of five lines."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise _InterruptedError from None
+        except _WrongUse as error:
+            from schemas.errors import UsageError
+
+            verb = error.ctx.command_path if error.ctx else "tracklore"
+            raise UsageError(f"{error.format_message().rstrip('.')}; {verb} --help tells how it is used") from None
         finally:
             _way_on[:] = [_WAYS_ON.get(ctx.invoked_subcommand or "", "")]
 

@@ -38,6 +38,24 @@ def test_no_words_show_the_help(command: Callable[..., Any]) -> None:
     assert "build" in command().out
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("build folder --workers x --out y", "Invalid value for '--workers': "),
+        ("build folder", "Missing option '--out'; "),
+        ("build", "Missing argument 'manifest'; "),
+        ("evaluate run --nope x", "No such option: --nope"),
+        ("buidl", "No such command 'buidl'. Did you mean 'build'?; "),
+    ],
+)
+def test_words_that_are_wrong_are_told_in_a_line(command: Callable[..., Any], words: str, told: str) -> None:
+    ran = command(*words.split())
+    assert ran.code == 2
+    (line,) = ran.err.splitlines()
+    assert line.startswith(f"tracklore: {told}")
+    assert line.endswith(" --help tells how it is used")
+
+
 def test_it_tells_its_version(command: Callable[..., Any]) -> None:
     text = (Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8")
     expected = tomllib.loads(text)["project"]["version"]
