@@ -46,18 +46,30 @@ _WrongUse = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 class _Verbs(TyperGroup):
     """Typer would end at an interrupt without a word, and tell of a wrong option in a box of five lines."""
 
+    def make_context(self, *given: Any, **keys: Any) -> Any:
+        try:
+            return super().make_context(*given, **keys)
+        except _WrongUse as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            raise _told(error, "tracklore") from None
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise _InterruptedError from None
         except _WrongUse as error:
-            from schemas.errors import UsageError
-
-            verb = error.ctx.command_path if error.ctx else "tracklore"
-            raise UsageError(f"{error.format_message().rstrip('.')}; {verb} --help tells how it is used") from None
+            raise _told(error, " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))) from None
         finally:
             _way_on[:] = [_WAYS_ON.get(ctx.invoked_subcommand or "", "")]
+
+
+def _told(error: typer.BadParameter, verb: str) -> Exception:
+    from schemas.errors import UsageError
+
+    called = error.ctx.command_path if error.ctx else verb
+    return UsageError(f"{error.format_message().rstrip('.')}; {called} --help tells how it is used")
 
 
 app = typer.Typer(

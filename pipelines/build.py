@@ -393,7 +393,7 @@ def _to_make(planned: Sequence[Planned], context: BuildContext, source: Source) 
         if item.stands or not item.selected:
             continue
         if isinstance(stage, FeatureStage):
-            costs.append(_cost_of_feature(stage, item, items, context.receipt))
+            costs.append(_cost_of_feature(stage, item, items, context))
         elif stage.name in _COSTS:
             costs.append(_COSTS[stage.name](items))
         else:
@@ -414,12 +414,12 @@ def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | Non
     return source.expected_tracks() if isinstance(source, SourceStage) else None
 
 
-def _cost_of_feature(stage: FeatureStage, item: Planned, items: Items, receipt: Receipt) -> Cost:
-    cost, entry = stage.cost(items, receipt.shards), receipt.stages.get(stage.name)
-    if entry is None or not entry.files:
-        return cost
+def _cost_of_feature(stage: FeatureStage, item: Planned, items: Items, context: BuildContext) -> Cost:
+    cost = stage.cost(items, context.receipt.shards)
     if item.lost:
-        return cost.of_files(len(item.lost), len(entry.files))
+        return cost.of_files(len(item.lost), len(context.receipt.stages[stage.name].files))
+    if not stage.some_there(context.out):
+        return cost
     kept = f"that shards of {stage.name} stay whose tracks are as they were"
     return replace(cost, not_reckoned=(*cost.not_reckoned, kept))
 

@@ -20,7 +20,8 @@ _ORDER = ("source", "videos", "tags", "recordings", "splits")
 
 
 def stages_in_order(receipt: Receipt) -> list[tuple[str, StageEntry]]:
-    """A dataset's stages in the order in which data goes through them, those that only keep books left out."""
+    """A dataset's stages in the order in which they are told of: features, of which some are read by other stages,
+    come last, and those that only keep books are left out."""
     known = {name: place for place, name in enumerate(_ORDER)}
     named = [(name, entry) for name, entry in receipt.stages.items() if name != "exclusions"]
     return sorted(named, key=lambda item: (known.get(item[0], len(known)), item[0]))

@@ -45,6 +45,9 @@ def test_no_words_show_the_help(command: Callable[..., Any]) -> None:
         ("build folder", "Missing option '--out'; "),
         ("build", "Missing argument 'manifest'; "),
         ("evaluate run --nope x", "No such option: --nope"),
+        ("build folder --out", "Option '--out' requires an argument"),
+        ("--nope build", "No such option: --nope"),
+        ("-x", "No such option: -x"),
         ("buidl", "No such command 'buidl'. Did you mean 'build'?; "),
     ],
 )

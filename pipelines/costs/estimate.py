@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -83,7 +82,7 @@ class Cost:
         """What some of the stage's files take."""
         part = some / every
         figures = {name: getattr(self, name) * part for name in ("cpu_s", "read", "written", "shuffled")}
-        return replace(self, tasks=ceil(self.tasks * part), **figures)
+        return replace(self, tasks=-(-self.tasks * some // every), **figures)
 
 
 @dataclass(frozen=True)

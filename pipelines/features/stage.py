@@ -99,6 +99,10 @@ class FeatureStage(Stage):
         else:
             self._feature.prepare()
 
+    def some_there(self, out: Store) -> bool:
+        """Whether there are files of shards, some of which may be what is wanted."""
+        return bool(out.list(f"features/{self._feature.name}"))
+
     def _all_there(self, out: Store) -> bool:
         """Whether there is a file for every shard, so that there may be nothing to compute and nothing to load."""
         files = {info.path for info in out.list(f"features/{self._feature.name}")}
@@ -250,14 +254,16 @@ class FeatureStage(Stage):
             return f"about {human_bytes(self._feature.clip_bytes())} a track"
         shards = context.receipt.shards or shard_count(tracks)
         # Shards stay whose tracks are as they were: only a look at each can tell how many.
-        how = "at most" if self._all_there(context.out) else "about"
+        how = "at most" if self.some_there(context.out) else "about"
         return f"{tracks} clips in {shards} shards, {how} {human_bytes(tracks * self._feature.clip_bytes())}"
 
 
 def _told(clips: int, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is to be said of a feature that came to nothing."""
-    if clips or not rows:
+    if clips:
         return []
+    if not rows:
+        return ["no track gave a clip: none lies in its splits"]
     reasons = Counter(row["reason"] for row in rows)
     return [f"no track gave a clip: {', '.join(f'{count} {reason}' for reason, count in sorted(reasons.items()))}"]
 

@@ -101,7 +101,7 @@ class Demo(Folder):
                 "artist": track.artist_name,
                 "album": track.album,
                 "title": track.title,
-                "year": str(track.year),
+                "year": track.year,
             }
             for track in self._corpus.tracks
         )

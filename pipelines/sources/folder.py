@@ -19,7 +19,7 @@ from pipelines.progress import beat
 from pipelines.sources.artists import common_names
 from pipelines.sources.base import Source, SourceContext, SourceSettings, SourceTables
 from pipelines.sources.folder_metadata import METADATA, read_metadata, said_of
-from pipelines.sources.folder_tracks import annotations_of, artists_of_folders, tracks_of
+from pipelines.sources.folder_tracks import annotations_of, tracks_of, with_artists_of_folders
 from pipelines.sources.inventory import probe_files
 from pipelines.sources.probes import ROWS_AT_ONCE, files_table, known_for_good, slices
 from pipelines.sources.repeated_tracks import drop_repeated
@@ -85,32 +85,30 @@ class Folder(Source):
         return digest_of_texts(self._digests())
 
     def read(self) -> SourceTables:
-        metadata = self._metadata()
+        metadata = self._checked_metadata()
         probes = self._probed()
         rows, unmet = said_of(metadata, probes.column("path"))
-        self._require_some_met(metadata, unmet, probes)
         excluded = [EXCLUSIONS.from_rows([*map(_excluded_name, self._odd()), *self._not_there(unmet)])]
         tracks: list[pa.Table] = []
         misnamed: list[str] = []
         for start in range(0, max(1, probes.num_rows), ROWS_AT_ONCE):
             said = metadata.take(rows.slice(start, ROWS_AT_ONCE))
-            part = tracks_of(probes.slice(start, ROWS_AT_ONCE), said, METADATA_FILE)
+            part = tracks_of(probes.slice(start, ROWS_AT_ONCE), said)
             tracks.append(part.tracks)
             excluded.append(part.exclusions)
             misnamed.extend(part.misnamed)
             beat()
-        has_metadata = metadata.num_rows > 0
         self._probes = None  # they weigh more than all that later stages hold
         del probes, metadata, rows
-        found, notes = _with_common_names(pa.concat_tables(tracks))
+        found, notes = _with_common_names(with_artists_of_folders(pa.concat_tables(tracks)))
         del tracks
         kept, repeated = drop_repeated(found, keep_recordings=self.settings.keep_duplicates)
         if misnamed:
             notes.append(
                 f"{len(misnamed)} files are read as what they are, not as what their names say: {shown(misnamed)}"
             )
-        undescribed = len(found) - (pc.sum(found.column("described")).as_py() or 0)
-        if has_metadata and undescribed:
+        undescribed = len(kept) - (pc.sum(kept.column("described")).as_py() or 0)
+        if undescribed and self._metadata_path() is not None:
             notes.append(f"{undescribed} tracks have no row in {self._metadata_path()}")
         by_folder = pc.sum(found.column("folder_artist")).as_py()
         if by_folder:
@@ -125,7 +123,6 @@ class Folder(Source):
             # Of the tracks that are kept: a file that is left out for its id says nothing of the one that has it.
             annotations_of(kept),
             EXCLUSIONS.conform(pa.concat_tables([*excluded, repeated])),
-            artist_keys=artists_of_folders(found),
             notes=tuple(notes),
         )
 
@@ -181,7 +178,7 @@ class Folder(Source):
         """What each file says of itself, as `pipelines.sources.probes.PROBES`, by path."""
         if self._probes is None:
             # A mistake in the CSV is told before hours of looking at files, not after.
-            self._probes = probe_files(self.context, self._store, self._files(), before_look=self._metadata)
+            self._probes = probe_files(self.context, self._store, self._files(), before_look=self._checked_metadata)
         return self._probes
 
     def _metadata_path(self) -> str | None:
@@ -205,14 +202,23 @@ class Folder(Source):
             _exclusion(track or path, Reason.MISSING_FILE, f"{name} names {path!r}; {end}") for track, path in rows
         ]
 
-    def _require_some_met(self, metadata: pa.Table, unmet: pa.Table, probes: pa.Table) -> None:
-        if not metadata.num_rows or len(unmet) < len(metadata) or not probes.num_rows:
-            return
-        said, there = (table.column("path")[0].as_py() for table in (metadata, probes))
-        raise UsageError(
-            f"{self._store.root}/{self._metadata_path()}: none of its paths is that of a file, such as {said!r}; "
-            f"write them from the source's folder on, such as {there!r}"
-        )
+    def _checked_metadata(self) -> pa.Table:
+        """What the CSV says, of which something must be said of a file that is here.
+
+        Raises:
+            UsageError: it is no such CSV, or none of its paths is that of a file.
+        """
+        metadata, files = self._metadata(), self._files()
+        _, unmet = said_of(metadata, files.column("path"))
+        odd = {info.path for info in self._odd()}
+        lost = len(unmet) == len(metadata) > 0 and odd.isdisjoint(unmet.column("path").to_pylist())
+        if lost and len(files):
+            said, there = (table.column("path")[0].as_py() for table in (metadata, files))
+            raise UsageError(
+                f"{self._store.root}/{self._metadata_path()}: none of its paths is that of an audio file here, "
+                f"such as {said!r}; write them from the source's folder on, such as {there!r}"
+            )
+        return metadata
 
 
 def _content(probes: pa.Table) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import io
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from schemas.errors import UsageError, suggest
 from schemas.store import Store
 
 COLUMNS = ("path", "track_id", "artist", "album", "title", "year", "genre", "tags", "licence")
-METADATA = pa.schema([(name, TEXT) for name in COLUMNS])
+METADATA = pa.schema([(name, pa.int32() if name == "year" else TEXT) for name in COLUMNS])
 
 
 def read_metadata(store: Store, name: str) -> pa.Table:
@@ -29,8 +30,8 @@ def read_metadata(store: Store, name: str) -> pa.Table:
         that the file lacks.
 
     Raises:
-        UsageError: it is no CSV, has an unknown column, or a row of other columns, without a path or with one that
-            another has.
+        UsageError: it is no CSV, has an unknown column, or a row of other columns, without a path, with one that
+            another has or with a year that is none.
         OSError: it cannot be read.
     """
     where = f"{store.root}/{name}"
@@ -41,7 +42,7 @@ def read_metadata(store: Store, name: str) -> pa.Table:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         rows = csv.reader(text, strict=True)
         header = _checked_header(_next(rows, 1, where) or [], where)
-        columns: list[list[str]] = [[] for _ in header]
+        columns: list[list[Any]] = [[] for _ in header]
         for number, cells in _rows(rows, header, where):
             numbers.append(number)
             for column, value in zip(columns, cells, strict=True):
@@ -60,7 +61,7 @@ def read_metadata(store: Store, name: str) -> pa.Table:
     return table
 
 
-def metadata_table(rows: Iterable[dict[str, str]]) -> pa.Table:
+def metadata_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
     """As `METADATA`, from rows of some of its columns."""
     return pa.Table.from_pylist(list(rows), schema=METADATA)
 
@@ -99,9 +100,10 @@ def _checked_header(header: list[str], where: str) -> list[str]:
     return header
 
 
-def _rows(rows: Iterator[list[str]], header: Sequence[str], where: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(rows: Iterator[list[str]], header: Sequence[str], where: str) -> Iterator[tuple[int, list[Any]]]:
     """Each row that is not empty with its number, its path clean and its other values tidied."""
     place = header.index("path")
+    year = header.index("year") if "year" in header else None
     number = 1
     while (cells := _next(rows, number + 1, where)) is not None:
         number += 1
@@ -112,14 +114,27 @@ def _rows(rows: Iterator[list[str]], header: Sequence[str], where: str) -> Itera
             raise UsageError(f"{where}: row {number}: {len(cells)} cells for {len(header)} columns")
         if not cells[place]:
             raise UsageError(f"{where}: row {number}: has no path")
-        tidied = [" ".join(value.split()) for value in cells]
+        tidied: list[Any] = [" ".join(value.split()) for value in cells]
         tidied[place] = str(PurePosixPath(cells[place]))
+        if year is not None:
+            tidied[year] = _year(tidied[year], f"{where}: row {number}")
         yield number, tidied
 
 
-def _part(header: Sequence[str], columns: Sequence[list[str]]) -> pa.RecordBatch:
+def _year(value: str, where: str) -> int | None:
+    """The year, also as pandas writes numbers and gaps: 2004.0, nan."""
+    text = value.removesuffix(".0")
+    if text.lower() in ("", "nan", "none"):
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) != 4:
+        raise UsageError(f"{where}: year {value!r} is not four digits; leave it empty if unknown")
+    return int(text)
+
+
+def _part(header: Sequence[str], columns: Sequence[list[Any]]) -> pa.RecordBatch:
     given = dict(zip(header, columns, strict=True))
-    arrays = [pa.array(given[name], TEXT) if name in given else pa.nulls(len(columns[0]), TEXT) for name in COLUMNS]
+    lacking = [None] * len(columns[0])
+    arrays = [pa.array(given.get(field.name, lacking), field.type) for field in METADATA]
     return pa.RecordBatch.from_arrays(arrays, schema=METADATA)
 
 

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from pipelines.file_kinds import SUFFIXES_OF
 from pipelines.sources.artists import artist_id
+from pipelines.sources.collaborations import is_nobody
 from pipelines.sources.excluded_rows import excluded_rows
 from pipelines.sources.probes import TEXT, slices
 from schemas.coded import plain
-from schemas.errors import UsageError
 from schemas.tables import ANNOTATIONS
 from schemas.tables.tracks import UNKNOWN_ARTIST
 
@@ -30,8 +30,9 @@ class FolderTracks:
 
     Attributes:
         tracks: columns of `tracks`; `artist_name` as written; `folder_artist`: whether that is only a folder's
-            name; `cut`: whether the file ends early; `described`: whether the CSV has a row of it; and what is said
-            of the track: `genre` and `tags`, lists of text.
+            name; `cut`: whether the file ends early; `described`: whether the CSV has a row of it; `known`: how
+            much is known of it beside its sound, the row before an artist of its own before a genre or tags; and
+            what is said of the track: `genre` and `tags`, lists of text.
         exclusions: files that are no tracks.
         misnamed: a line for each file whose content is not what its name says.
     """
@@ -41,16 +42,12 @@ class FolderTracks:
     misnamed: list[str]
 
 
-def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTracks:
+def tracks_of(probes: pa.Table, said: pa.Table) -> FolderTracks:
     """Put together what is known of some files.
 
     Args:
         probes: as `pipelines.sources.probes.PROBES`.
         said: as `pipelines.sources.folder_metadata.METADATA`, a row for each of them, null where nothing is said.
-        metadata_file: how an error names the CSV.
-
-    Raises:
-        UsageError: a year that is none.
     """
     bad = pc.is_valid(probes.column("reason"))
     exclusions = _excluded(probes.filter(bad), said.filter(bad))
@@ -67,7 +64,7 @@ def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTra
         "artist_name": pa.array(names, pa.string()).dictionary_encode(),
         "album": _first_of(said.column("album"), probes.column("album")),
         "title": _filled(titles, paths, lambda path: PurePosixPath(path).stem),
-        "year": _years(said.column("year"), probes.column("year"), ids, metadata_file),
+        "year": pc.coalesce(said.column("year"), probes.column("year")),
         "duration_s": probes.column("duration_s"),
         "audio_uri": paths,
         "audio_sha256": probes.column("sha256"),
@@ -79,6 +76,12 @@ def tracks_of(probes: pa.Table, said: pa.Table, metadata_file: str) -> FolderTra
         "genre": pc.coalesce(_lists(said.column("genre")), probes.column("genres")),
         "tags": _lists(said.column("tags")),
     }
+    signs = [
+        pc.or_(*(pc.fill_null(pc.greater(pc.list_value_length(tracks[name]), 0), False) for name in _SAID)),
+        pc.and_not(pc.is_valid(tracks["artist_name"]), tracks["folder_artist"]),
+        tracks["described"],
+    ]
+    tracks["known"] = reduce(pc.add, (pc.multiply(sign.cast(pa.int8()), 1 << n) for n, sign in enumerate(signs)))
     return FolderTracks(pa.table(tracks), exclusions, _misnamed(probes))
 
 
@@ -104,35 +107,53 @@ def annotations_of(tracks: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def artists_of_folders(tracks: pa.Table) -> pa.Table | None:
-    """Of tracks, given as `FolderTracks.tracks`, the artists that are one for the folder which they share.
+def with_artists_of_folders(tracks: pa.Table) -> pa.Table:
+    """Tracks, given as `FolderTracks.tracks`, of which those without an artist have the one of their folder.
 
-    A folder of which all artists that are named are one is that artist's, whatever the folder is called: a track
-    without an artist there must not come into another split than the rest of it.
-
-    Returns:
-        columns artist_id and key, as `SourceTables.artist_keys`; None where there are none.
+    Where all named artists of a folder are one, the folder's other tracks are taken for that artist's, whatever the
+    folder is called: they must not come into another split than the rest. `artist_name` of those is null.
     """
     if not pc.any(tracks.column("folder_artist")).as_py():
-        return None
-    named, unnamed = defaultdict[str, set[str]](set), dict[str, str]()
-    for part in slices(tracks.select(["audio_uri", "artist_id", "folder_artist"])):
-        folders = pc.extract_regex(part.column("audio_uri"), "^(?P<folder>[^/]+)/").combine_chunks().field(0)
-        artists = plain(part.column("artist_id"))
-        groups = pa.table([folders, artists, part.column("folder_artist")], names=["folder", "artist", "unnamed"])
+        return tracks
+    artists = pa.table(_artists_of_folders(tracks), names=["folder", "artist"])
+    return pa.concat_tables([_with_artists(part, artists) for part in slices(tracks)])
+
+
+def _artists_of_folders(tracks: pa.Table) -> list[pa.Array]:
+    """Folders of which all named artists are one, and that artist's id."""
+    named, unnamed = defaultdict[str, set[str]](set), set[str]()
+    for part in slices(tracks.select(["audio_uri", "artist_id", "artist_name", "folder_artist"])):
+        columns = [_folders(part), *(plain(part.column(name)) for name in part.column_names[1:])]
+        groups = pa.table(columns, names=["folder", "artist", "name", "unnamed"])
         for row in groups.group_by(groups.column_names).aggregate([]).to_pylist():
+            if row["folder"] is None:
+                continue
             if row["unnamed"]:
-                unnamed[row["folder"]] = row["artist"]
-            elif row["folder"] is not None:
+                unnamed.add(row["folder"])
+            elif row["name"] is not None and not is_nobody(row["name"]):
                 named[row["folder"]].add(row["artist"])
-    pairs = [
-        (artist, folder)
-        for folder in sorted(unnamed)
-        if len(named[folder]) == 1
-        for artist in (unnamed[folder], *named[folder])
-    ]
-    columns = zip(*pairs, strict=True) if pairs else ((), ())
-    return pa.table([pa.array(values, pa.string()) for values in columns], names=["artist_id", "key"])
+    chosen = sorted(folder for folder in unnamed if len(named[folder]) == 1)
+    return [pa.array(chosen, TEXT), pa.array([next(iter(named[folder])) for folder in chosen], pa.string())]
+
+
+def _with_artists(part: pa.Table, artists: pa.Table) -> pa.Table:
+    found = pc.index_in(_folders(part), value_set=artists.column("folder"))
+    theirs = pc.and_(part.column("folder_artist"), pc.is_valid(found))
+    if not pc.any(theirs).as_py():
+        return part
+    columns = {
+        "artist_id": pc.if_else(theirs, artists.column("artist").take(found), plain(part.column("artist_id"))),
+        "artist_name": pc.if_else(theirs, pa.scalar(None, pa.string()), plain(part.column("artist_name"))),
+    }
+    for name, values in columns.items():
+        part = part.set_column(part.column_names.index(name), name, values.dictionary_encode())
+    folder_artist = pc.and_not(part.column("folder_artist"), theirs)
+    return part.set_column(part.column_names.index("folder_artist"), "folder_artist", folder_artist)
+
+
+def _folders(part: pa.Table) -> pa.Array:
+    """The first folder of each track's path, null for a file in the source's own."""
+    return pc.extract_regex(part.column("audio_uri"), "^(?P<folder>[^/]+)/").combine_chunks().field(0)
 
 
 def _first_of(said: pa.ChunkedArray, found: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -179,28 +200,6 @@ def _lists(said: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _several(value: str) -> list[str]:
     return [part for part in dict.fromkeys(piece.strip() for piece in value.split(";")) if part]
-
-
-def _years(
-    said: pa.ChunkedArray, found: pa.ChunkedArray, ids: pa.ChunkedArray, metadata_file: str
-) -> pa.ChunkedArray:
-    if said.null_count == len(said):
-        return found
-    rows = zip(said.to_pylist(), found.to_pylist(), ids.to_pylist(), strict=True)
-    years = [_year(value, track_id, metadata_file) if value else year for value, year, track_id in rows]
-    return pa.chunked_array([pa.array(years, found.type)])
-
-
-def _year(value: str, track_id: str, metadata_file: str) -> int | None:
-    """The year, also as pandas writes numbers and gaps: 2004.0, nan."""
-    text = value.strip().removesuffix(".0")
-    if text.lower() in ("", "nan", "none"):
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) != 4:
-        raise UsageError(
-            f"{metadata_file}: {track_id}: year {value!r} is not four digits; leave it empty if unknown"
-        )
-    return int(text)
 
 
 def _excluded(probes: pa.Table, said: pa.Table) -> pa.Table:

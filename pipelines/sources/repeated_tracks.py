@@ -21,8 +21,8 @@ def drop_repeated(tracks: pa.Table, *, keep_recordings: bool) -> tuple[pa.Table,
 
     Args:
         tracks: (tracks) columns track_id, audio_uri, recording_id, `cut`: whether the file ends early, and
-            `described`: whether more is known of it than it says itself. Of a recording a file that is whole is
-            kept before those that are cut, and then one that is described before those that are not.
+            `known`: how much is known of it. Of a recording a file that is whole is kept before those that are cut,
+            and then one of which more is known.
 
     Returns:
         (kept) the rows that are kept, by id, and (tracks - kept) an exclusion for each other.
@@ -52,11 +52,10 @@ def drop_repeated(tracks: pa.Table, *, keep_recordings: bool) -> tuple[pa.Table,
 def _best_of_recording(tracks: pa.Table, named: Rows) -> Rows:
     """For each of the rows that one which is kept of its recording: the first of the best."""
     recordings = coded(tracks.column("recording_id")).codes
-    cut, described = (tracks.column(name).to_numpy()[named].astype(bool) for name in ("cut", "described"))
+    cut, known = (tracks.column(name).to_numpy()[named].astype(np.int64) for name in ("cut", "known"))
+    rows = named[np.lexsort((-known, cut))][::-1]  # what is written last stays
     best = np.empty(recordings.max(initial=-1) + 1, np.int64)
-    for worse in (3, 2, 1, 0):  # what is written last stays
-        rows = named[2 * cut + ~described == worse]
-        best[recordings[rows[::-1]]] = rows[::-1]
+    best[recordings[rows]] = rows
     return best[recordings[named]]
 
 

@@ -164,7 +164,7 @@ class Dataset:
             known = sorted({f"{s}/{f}" for s, f in zip(rows["scheme"], rows["fold"], strict=True)})
             raise UsageError(
                 f"{self.store.root}/{SPLITS.filename}: no scheme {scheme!r} with fold {fold}; "
-                f"set data.scheme and data.fold (--scheme and --fold) to one of: {', '.join(known)}"
+                f"set data.scheme and data.fold (of evaluate: --scheme and --fold) to one of: {', '.join(known)}"
             )
         return found
 

@@ -18,7 +18,6 @@ from pipelines.sources import folder_metadata, probes
 from pipelines.sources.base import SourceContext, SourceTables
 from pipelines.sources.folder import Folder, FolderSettings
 from pipelines.sources.inventory import probe_files
-from pipelines.sources.union import unite_artists
 from schemas.digests import digest_of
 from schemas.errors import UsageError
 from schemas.store import Store
@@ -181,7 +180,7 @@ def test_a_csv_may_have_another_name_and_names_files_that_are_not_there(
         (b"path,artist\na.flac,x,y\n", "row 2: 3 cells for 2 columns"),
         (b"path,artist\na.flac\n", "row 2: 1 cells for 2 columns"),
         (b"path,artist\n,x\n", "row 2: has no path"),
-        (b"path,year\na.flac,99\n", r"metadata\.csv: a.flac: year '99' is not four digits"),
+        (b"path,year\na.flac,99\n", r"metadata\.csv: row 2: year '99' is not four digits"),
         (b"path,year\na.flac,\xd9\xa1\xd9\xa9\xd9\xa9\xd9\xa9\n", "is not four digits"),
         (b"path,artist\na.flac,\xff\n", r"is no CSV in UTF-8 \(row 2\)"),
         (b"path,artist\n" + b"".join(b"%d.flac,x\n" % n for n in range(9_999)) + b"a,\xe9\n", r"\(row 10001\)"),
@@ -189,7 +188,10 @@ def test_a_csv_may_have_another_name_and_names_files_that_are_not_there(
         (b'path,artist\na.flac,"x\n', r"is no CSV in UTF-8 \(row 2: unexpected end of data\)"),
         (b'path,artist\na.flac,x\n\nb.flac,"y"z\n', r"is no CSV in UTF-8 \(row 4: "),
         (b'path,"artist\n', r"is no CSV in UTF-8 \(row 1: "),
-        (b"path\n/x/a.flac\nA.flac\n", r"none of its paths is that of a file, such as '/x/a.flac'; .* 'a.flac'"),
+        (
+            b"path\n/x/a.flac\nA.flac\n",
+            r"none of its paths is that of an audio file here, such as '/x/a.flac'; .* 'a.flac'",
+        ),
     ],
 )
 def test_a_csv_that_is_wrong_names_its_row(
@@ -204,6 +206,14 @@ def test_a_csv_that_is_wrong_names_its_row(
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("path,artits\na.flac,x\n", "unknown column 'artits'"),
+        ("path,year\na.flac,99\n", "is not four digits"),
+        ("path\nb.flac\n", "none of its paths"),
+    ],
+)
 def test_a_csv_that_is_wrong_is_told_before_files_are_looked_at(
     play: Play,
     music: Path,
@@ -211,11 +221,13 @@ def test_a_csv_that_is_wrong_is_told_before_files_are_looked_at(
     context: SourceContext,
     monkeypatch: pytest.MonkeyPatch,
     dry_run: bool,
+    content: str,
+    message: str,
 ) -> None:
     play(music / "a.flac")
-    (music / "metadata.csv").write_text("path,artits\na.flac,x\n")
+    (music / "metadata.csv").write_text(content)
     monkeypatch.setenv("TRACKLORE_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(UsageError, match="unknown column 'artits'"):
+    with pytest.raises(UsageError, match=message):
         source(dataclasses.replace(context, dry_run=dry_run), music).inputs()
     assert not (tmp_path / "cache").exists()
 
@@ -229,31 +241,50 @@ def test_of_a_recording_the_file_that_the_csv_describes_is_kept(
     tables = read(context, music)
     assert excluded(tables) == {"x/a.flac": ("duplicate_recording", "the same sound as x/b.flac")}
     assert said(tables) == [("x/b.flac", "tags", "calm")]
-    assert "1 tracks have no row in metadata.csv" in tables.notes
+    assert not tables.notes  # of the file that has no row nothing is left
+    (music / "metadata.csv").write_text("path\nout.flac\n")
+    (music / "out.flac").symlink_to("/etc/passwd")
+    tagged(path, artist="The X")
+    assert excluded(read(context, music))["x/a.flac"] == ("duplicate_recording", "the same sound as x/b.flac")
+    assert "1 tracks have no row in metadata.csv" in read(context, music).notes
 
 
 def test_a_track_without_an_artist_is_of_the_one_artist_of_its_folder(
-    play: Play, music: Path, context: SourceContext
+    play: Play, music: Path, context: SourceContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ["one/a", "one/b", "one/c/d", "two/a", "two/b", "two/c", "e", "three/a"]
-    for number, name in enumerate(names):
-        play(music / f"{name}.flac", pitch=300 + 20 * number)
-    (music / "metadata.csv").write_text(
-        "path,artist\none/a.flac,The First\none/b.flac,First\ntwo/a.flac,Second\ntwo/b.flac,Third\ne.flac,Fourth\n"
-    )
-    tables = read(context, music)
-    united, _ = unite_artists(tables.tracks, tables.artist_keys)
-    artists = {row["audio_uri"]: row["artist_id"] for row in united.to_pylist()}
-    assert artists == {
-        "one/a.flac": "first",
-        "one/b.flac": "first",
-        "one/c/d.flac": "first",
-        "two/a.flac": "second",
-        "two/b.flac": "third",
-        "two/c.flac": "two",
-        "e.flac": "fourth",
-        "three/a.flac": "three",
+    artists = {
+        "one/a": ("The First", "first"),
+        "one/b": ("First", "first"),
+        "one/c/d": ("", "first"),
+        "two/a": ("Second", "second"),
+        "two/b": ("Third", "third"),
+        "two/c": ("", "two"),
+        "e": ("Fourth", "fourth"),
+        "three/a": ("", "three"),
+        "Various/a": ("Queen", "queen"),
+        "Various/b": ("", "queen"),
+        "Various/c": ("Various Artists", "various-artists"),
+        "VA/a": ("", "va"),
+        "Rock/a": ("Abba", "abba"),
+        "Rock/b": ("", "abba"),
+        "rock/a": ("Queen", "queen"),
+        "rock/b": ("", "queen"),
+        "f": ("Rock", "rock"),
     }
+    for number, name in enumerate(artists):
+        play(music / f"{name}.flac", pitch=300 + 20 * number)
+    rows = "".join(f"{name}.flac,{artist}\n" for name, (artist, _) in artists.items())
+    (music / "metadata.csv").write_text(f"path,artist\n{rows}")
+    for rows_at_once in (50_000, 2):
+        for module in (folder_source, folder_metadata, probes):
+            monkeypatch.setattr(module, "ROWS_AT_ONCE", rows_at_once)
+        tables = read(context, music)
+        found = {row["audio_uri"].removesuffix(".flac"): row for row in tables.tracks.to_pylist()}
+        assert {name: row["artist_id"] for name, row in found.items()} == {
+            n: key for n, (_, key) in artists.items()
+        }
+        assert (found["one/c/d"]["artist_name"], found["Various/b"]["artist_name"]) == ("First", "Queen")
+        assert any(note.startswith("3 tracks have no artist tag: the first folder") for note in tables.notes)
 
 
 def test_years_as_pandas_writes_them_are_read(play: Play, music: Path, context: SourceContext) -> None:
