@@ -393,7 +393,7 @@ def _to_make(planned: Sequence[Planned], context: BuildContext, source: Source) 
         if item.stands or not item.selected:
             continue
         if isinstance(stage, FeatureStage):
-            costs.append(_cost_of_feature(stage, item, items, context))
+            costs.append(stage.cost(items, context, item.lost))
         elif stage.name in _COSTS:
             costs.append(_COSTS[stage.name](items))
         else:
@@ -412,16 +412,6 @@ def _track_count(context: BuildContext, planned: Sequence[Planned]) -> int | Non
         return entry.files[TRACKS.filename].rows
     source = planned[0].stage
     return source.expected_tracks() if isinstance(source, SourceStage) else None
-
-
-def _cost_of_feature(stage: FeatureStage, item: Planned, items: Items, context: BuildContext) -> Cost:
-    cost = stage.cost(items, context.receipt.shards)
-    if item.lost:
-        return cost.of_files(len(item.lost), len(context.receipt.stages[stage.name].files))
-    if not stage.some_there(context.out):
-        return cost
-    kept = f"that shards of {stage.name} stay whose tracks are as they were"
-    return replace(cost, not_reckoned=(*cost.not_reckoned, kept))
 
 
 def plan_rows(planned: Sequence[Planned], context: BuildContext) -> list[tuple[str, str, str]]:

@@ -99,7 +99,7 @@ class FeatureStage(Stage):
         else:
             self._feature.prepare()
 
-    def some_there(self, out: Store) -> bool:
+    def _some_there(self, out: Store) -> bool:
         """Whether there are files of shards, some of which may be what is wanted."""
         return bool(out.list(f"features/{self._feature.name}"))
 
@@ -245,16 +245,22 @@ class FeatureStage(Stage):
                 "build again to make it anew"
             )
 
-    def cost(self, items: Items, shards: int | None) -> Cost:
-        """What it takes to compute the feature of so many tracks."""
-        return feature_cost(self._feature, items, shards)
+    def cost(self, items: Items, context: BuildContext, lost: Sequence[str]) -> Cost:
+        """What it takes to compute the feature of so many tracks, or those of its shards that are lost alone."""
+        cost = feature_cost(self._feature, items, context.receipt.shards)
+        if lost:
+            return cost.of_files(len(lost), len(context.receipt.stages[self.name].files))
+        if not self._some_there(context.out):
+            return cost
+        kept = f"that shards of {self.name} stay whose tracks are as they were"
+        return replace(cost, not_reckoned=(*cost.not_reckoned, kept))
 
     def expected(self, context: BuildContext, tracks: int | None) -> str:
         if tracks is None:
             return f"about {human_bytes(self._feature.clip_bytes())} a track"
         shards = context.receipt.shards or shard_count(tracks)
         # Shards stay whose tracks are as they were: only a look at each can tell how many.
-        how = "at most" if self.some_there(context.out) else "about"
+        how = "at most" if self._some_there(context.out) else "about"
         return f"{tracks} clips in {shards} shards, {how} {human_bytes(tracks * self._feature.clip_bytes())}"
 
 

@@ -10,8 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from tests.faults.builds import (
     require_true_receipt,
     words_of,
 )
+from tests.faults.mounts import mounted
 from tests.faults.tally import Faults, share_of
 from train.data.dataset import Dataset
 
@@ -53,19 +53,6 @@ def clear(ran: Any) -> str:
 
 def words(data: Path | str, reference: Path, *more: str) -> list[str]:
     return words_of(data, f"--set=source.path={reference / 'music'}", "--workers", "2", *more)
-
-
-@contextmanager
-def mounted(folder: Path, *how: str) -> Iterator[None]:
-    """A file system on a folder while the block runs."""
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(["mount", *how, str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here ({done.stderr.strip()})")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 @pytest.mark.parametrize("number", range(share_of(12)))
@@ -92,28 +79,6 @@ def test_a_disk_that_is_full(
         again = command(*words(disk / "data", reference))
         assert again.code == 0, again.err
         require_finished(disk / "data", reference)
-        fault.recovered()
-
-
-@pytest.mark.parametrize("how", ["no room for a name", "no room for a file", "read-only"])
-def test_a_cache_that_cannot_be_written_is_done_without(
-    faults: Faults, start: Start, reference: Path, tmp_path: Path, how: str
-) -> None:
-    disk, data = tmp_path / "disk", tmp_path / "data"
-    most = "nr_inodes=1" if how == "no room for a name" else "size=4k"
-    with (
-        mounted(disk, "-t", "tmpfs", "-o", most, "tmpfs"),
-        faults.plant("cache unwritable", how) as fault,
-    ):
-        if how == "no room for a file":
-            (disk / "filler").write_bytes(b"x" * 4096)
-        if how == "read-only":
-            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        before = files_of(disk)
-        one = start("", words=words(data, reference), environment={"TRACKLORE_CACHE": str(disk)})
-        assert one.end().code == 0, one.err
-        assert files_of(disk) == before
-        require_finished(data, reference)
         fault.recovered()
 
 

@@ -103,3 +103,10 @@ def audited(command: Callable[..., Any], tmp_path: Path) -> Callable[..., Audite
         return Audited(out, schemes, built.out + built.err, strict.code, strict.err)
 
     return run
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    return folder
